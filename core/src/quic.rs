@@ -8,26 +8,62 @@ pub use quinn::{
 
 /// How a connection that is no more ended, and what to do then.
 pub(crate) fn ended(error: &ConnectionError) -> String {
-    let code = match error {
-        ConnectionError::ApplicationClosed(closed) => u32::try_from(closed.error_code.into_inner()),
+    match error {
+        ConnectionError::ApplicationClosed(closed) => match code(closed) {
+            Some(close::SHUTDOWN) => {
+                "the peer was shut down; dial again when it is back".to_owned()
+            }
+            Some(_) | None => match refusal(closed) {
+                Some(refusal) => refusal,
+                None => format!("{error}; dial again"),
+            },
+        },
+        ConnectionError::VersionMismatch => {
+            format!("{error}; bring both sides to the same version")
+        }
         ConnectionError::ConnectionClosed(_)
         | ConnectionError::Reset
         | ConnectionError::TimedOut
         | ConnectionError::LocallyClosed
         | ConnectionError::TransportError(_)
-        | ConnectionError::VersionMismatch
-        | ConnectionError::CidsExhausted => return format!("{error}; dial again"),
-    };
-    match code {
-        Ok(close::SHUTDOWN) => "the peer was shut down; dial again when it is back".to_owned(),
-        Ok(close::BUSY) => format!("the peer has no room for it ({error}); try again in a minute"),
-        Ok(close::NOT_LET_IN) => {
-            "the peer does not let this id in to it; ask its owner to allow that".to_owned()
+        | ConnectionError::CidsExhausted => format!("{error}; dial again"),
+    }
+}
+
+/// The same for whoever dials again by itself.
+pub(crate) fn cut(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::Reset => "the peer was started anew".to_owned(),
+        ConnectionError::TimedOut => "nothing comes from the peer any more".to_owned(),
+        ConnectionError::ApplicationClosed(closed) => match code(closed) {
+            Some(close::SHUTDOWN) => "the peer was shut down".to_owned(),
+            Some(_) | None => refusal(closed).unwrap_or_else(|| error.to_string()),
+        },
+        ConnectionError::VersionMismatch => ended(error),
+        ConnectionError::ConnectionClosed(_)
+        | ConnectionError::LocallyClosed
+        | ConnectionError::TransportError(_)
+        | ConnectionError::CidsExhausted => error.to_string(),
+    }
+}
+
+fn code(closed: &ApplicationClose) -> Option<u32> {
+    u32::try_from(closed.error_code.into_inner()).ok()
+}
+
+/// What the peer means that closed a connection for a reason which a new one does not change.
+fn refusal(closed: &ApplicationClose) -> Option<String> {
+    match code(closed) {
+        Some(close::BUSY) => Some(format!(
+            "the peer has no room for it (closed by peer: {closed}); try again in a minute"
+        )),
+        Some(close::NOT_LET_IN) => {
+            Some("the peer does not let this id in to it; ask its owner to allow that".to_owned())
         }
-        Ok(close::NO_SERVICE) => {
-            "the peer does not serve that any more; look at what it runs".to_owned()
+        Some(close::NO_SERVICE) => {
+            Some("the peer does not serve that any more; look at what it runs".to_owned())
         }
-        Ok(_) | Err(_) => format!("{error}; dial again"),
+        Some(_) | None => None,
     }
 }
 
@@ -67,5 +103,23 @@ mod tests {
         assert!(closed(close::BUSY).ends_with("try again in a minute"));
         assert!(closed(7).ends_with("dial again"));
         assert!(ended(&ConnectionError::Reset).ends_with("dial again"));
+        assert!(ended(&ConnectionError::VersionMismatch).ends_with("the same version"));
+    }
+
+    #[test]
+    fn whoever_dials_again_by_itself_is_not_told_to() {
+        let closed = |code: u32| {
+            let reason = "going".into();
+            let error_code = code.into();
+            cut(&ConnectionError::ApplicationClosed(ApplicationClose {
+                error_code,
+                reason,
+            }))
+        };
+        for ended in [closed(close::SHUTDOWN), closed(7), closed(0)] {
+            assert!(!ended.contains("dial again"), "{ended}");
+        }
+        assert!(closed(7).contains("going"));
+        assert!(closed(close::NOT_LET_IN).ends_with("ask its owner to allow that"));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use peerway_dht::{Directory, DirectoryError, Item};
 use peerway_proto::wire::relay::DhtOutcome;
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::{hub::Hub, server::Work};
 
@@ -71,20 +71,13 @@ fn done(nodes: u32) -> DhtOutcome {
 
 fn failed(error: &DirectoryError) -> DhtOutcome {
     match error {
-        DirectoryError::Socket(_) => warn!(%error, "cannot use the Mainline DHT"),
-        DirectoryError::Outdated
-        | DirectoryError::TooLong { .. }
-        | DirectoryError::Refused(_)
-        | DirectoryError::Silent
-        | DirectoryError::Closed
-        | _ => debug!(%error, "the Mainline DHT was asked in vain"),
-    }
-    match error {
-        DirectoryError::Outdated => DhtOutcome::Outdated,
-        DirectoryError::TooLong { .. } | DirectoryError::Refused(_) => DhtOutcome::Refused,
-        DirectoryError::Silent | DirectoryError::Socket(_) | DirectoryError::Closed | _ => {
+        DirectoryError::Socket(_) => {
+            warn!(%error, "cannot use the Mainline DHT");
             DhtOutcome::Silent
         }
+        DirectoryError::Outdated => DhtOutcome::Outdated,
+        DirectoryError::TooLong { .. } | DirectoryError::Refused(_) => DhtOutcome::Refused,
+        DirectoryError::Silent | DirectoryError::Closed | _ => DhtOutcome::Silent,
     }
 }
 

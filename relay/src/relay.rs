@@ -290,9 +290,10 @@ impl Relay {
         self.end(within, None).await;
     }
 
-    /// As [`Relay::drain`], and names the relay that takes this one's place, to clients that come until then as well. Those whose own
-    /// relay this is go there, links and all, and stay as long as they run; those whom the other does not let in stay here until
-    /// the end. An invitation in the URL goes to all of them.
+    /// As [`Relay::drain`], but names the relay that takes this one's place, and ends [`Relay::run`] after this time alone, so that who
+    /// comes until then hears of it too; [`Relay::shutdown`] ends it sooner. Those whose own relay this is go there, links and all, and
+    /// stay as long as they run; those whom the other does not let in stay here until the end. An invitation in the URL goes to all of
+    /// them.
     pub async fn drain_to(&self, within: Duration, successor: RelayUrl) {
         self.end(within, Some(successor)).await;
     }
@@ -400,8 +401,10 @@ impl Serving {
             else {
                 break;
             };
+            // Who was away is told too where to go.
+            let stays = successor.is_some();
             service.clients.drain(successor);
-            if service.clients.all_left() {
+            if !stays && service.clients.all_left() {
                 break;
             }
             let left = end.saturating_duration_since(now().instant);

@@ -163,11 +163,16 @@ async fn a_link_goes_where_its_only_relay_sends_it_with_an_invitation_and_ticket
     numbers.take(100).await;
     let mut events = a.events();
     let named = second.url().with_invite(token);
-    let drain = tokio::spawn(async move { first.drain_to(2 * PATIENCE, named).await });
-    timeout(PATIENCE, drain)
-        .await
-        .expect("all left before its time was up")
-        .unwrap();
+    let draining = first.clone();
+    let drain = tokio::spawn(async move { draining.drain_to(20 * PATIENCE, named).await });
+    let left = async {
+        while first.stats().clients > 0 {
+            yield_now().await;
+        }
+    };
+    timeout(PATIENCE, left).await.expect("all leave");
+    assert!(!drain.is_finished(), "others may have been away");
+    first.shutdown().await;
     let gap = numbers.take(200).await;
     assert!(gap < Duration::from_secs(1), "{gap:?}");
     assert_eq!(relay_of(&out), urls[1]);

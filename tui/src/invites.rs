@@ -19,6 +19,8 @@ const MAX_OPEN: usize = 256;
 const MAX_USED: usize = 256;
 /// And so many that were given away and are good no more.
 const MAX_FORMER: usize = 256;
+/// What fails where the file was not written by a node.
+const UNDERSTAND: &str = "understand";
 /// For how long whoever comes with one of them is told why.
 const TOLD_FOR_MS: u64 = 24 * 3600 * 1000;
 
@@ -242,7 +244,37 @@ impl InviteFile {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Invites::default()),
             Err(error) => return Err(self.failed("read", error)),
         };
-        serde_json::from_str(&text).map_err(|error| self.failed("understand", error.into()))
+        serde_json::from_str(&text).map_err(|error| self.failed(UNDERSTAND, error.into()))
+    }
+
+    /// The same for a node that starts: a file that nobody can understand is put aside, so that it starts without invitations, and what
+    /// is to be told of that.
+    pub(crate) fn read_or_put_aside(&self) -> Result<(Invites, Option<PutAside>), InviteFileError> {
+        match self.read() {
+            Err(error) if error.is_of_content() => {}
+            read => return Ok((read?, None)),
+        }
+        let _lock = self.lock()?;
+        // Another node may have done it meanwhile.
+        let why = match self.read() {
+            Err(error) if error.is_of_content() => error.source.to_string(),
+            read => return Ok((read?, None)),
+        };
+        let path = self.path.clone();
+        let aside = self.free_name();
+        fs::rename(&path, &aside).map_err(|error| self.failed("put aside", error))?;
+        Ok((Invites::default(), Some(PutAside { path, aside, why })))
+    }
+
+    /// For a damaged file: none that has the name of another one.
+    fn free_name(&self) -> PathBuf {
+        let mut name = self.path.with_extension("damaged");
+        let mut number = 1;
+        while name.exists() {
+            number += 1;
+            name = self.path.with_extension(format!("damaged-{number}"));
+        }
+        name
     }
 
     /// Changes them. Who does so at the same time waits.
@@ -312,6 +344,32 @@ impl InviteFile {
             path: self.path.clone(),
             source,
         }
+    }
+}
+
+/// That the file was damaged, and what became of it.
+#[derive(Debug)]
+pub(crate) struct PutAside {
+    path: PathBuf,
+    aside: PathBuf,
+    why: String,
+}
+
+impl fmt::Display for PutAside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, aside, why } = self;
+        let (path, aside) = (path.display(), aside.display());
+        write!(
+            f,
+            "the invitations in {path} are damaged ({why}) and now in {aside}: those that you gave away before are good no more, so give new ones"
+        )
+    }
+}
+
+impl InviteFileError {
+    /// What is there was not written by a node, or not all of it is.
+    fn is_of_content(&self) -> bool {
+        self.action == UNDERSTAND || self.source.kind() == ErrorKind::InvalidData
     }
 }
 
@@ -501,5 +559,29 @@ mod tests {
         let said = file.change(|_| ()).unwrap_err().to_string();
         assert!(said.contains("cannot understand the invitations"), "{said}");
         assert_eq!(fs::read_to_string(&file.path).unwrap(), "nonsense");
+    }
+
+    #[test]
+    fn a_node_starts_without_the_invitations_of_a_damaged_file_which_is_kept_under_another_name() {
+        let folder = TempDir::new().unwrap();
+        let file = InviteFile::in_folder(folder.path());
+        for (content, aside) in [
+            (&b"nonsense"[..], "invites.damaged"),
+            (b"\xff", "invites.damaged-2"),
+            (b"", "invites.damaged-3"),
+        ] {
+            fs::write(&file.path, content).unwrap();
+            let (invites, lost) = file.read_or_put_aside().unwrap();
+            assert_eq!(invites, Invites::default());
+            let said = lost.unwrap().to_string();
+            let aside = folder.path().join(aside);
+            for name in [&file.path, &aside] {
+                assert!(said.contains(name.to_str().unwrap()), "{said}");
+            }
+            assert_eq!(fs::read(aside).unwrap(), content);
+            assert!(file.change(|all| all.give(invite(1, 1), 0)).unwrap());
+            let (invites, lost) = file.read_or_put_aside().unwrap();
+            assert!(invites.open(0).count() == 1 && lost.is_none());
+        }
     }
 }

@@ -58,7 +58,9 @@ pub struct Relay {
     pub over: Over,
     /// Whether it is about to stop, and carries on until then.
     pub is_draining: bool,
-    /// When it is left because of that, unless it carries a link.
+    /// It was named for another's place, and is not any more: nothing but the links that it carries needs it.
+    is_given_up: bool,
+    /// When it is left because of either, unless it carries a link.
     leave_at: Option<Instant>,
     /// Whether it has proved since it was dialled there that it is the relay that its URL names.
     proven: bool,
@@ -173,6 +175,7 @@ impl Relays {
                 relay.unused = Some(now);
             }
             if relay.home && !was_home {
+                relay.keep();
                 let told = wanted.iter().find(|wanted| *wanted == url);
                 let relay = told.unwrap_or(url).clone();
                 self.orders.push_back(Order::Settle { relay });
@@ -212,6 +215,7 @@ impl Relays {
             impostor: false,
             over: Over::Udp,
             is_draining: false,
+            is_given_up: false,
             leave_at: None,
             proven: false,
             registered_at: None,
@@ -238,6 +242,9 @@ impl Relays {
         let relays = self.links.entry(peer).or_default();
         if !relays.contains(url) {
             relays.insert(url.clone());
+            if let Some(relay) = self.relays.get_mut(url) {
+                relay.keep();
+            }
         }
     }
 
@@ -340,7 +347,7 @@ impl Relays {
         // A stream says nothing of who answers by UDP.
         (relay.proven, relay.impostor) = (is_udp, false);
         relay.over = over;
-        (relay.is_draining, relay.leave_at) = (false, None);
+        relay.drain_is_over(now);
         relay.round_trips.note(now, rtt);
         relay.told = Told::default();
         relay.registered_at = Some(observed);
@@ -398,7 +405,8 @@ impl Relays {
 
     /// A relay that we are registered with is taken out of service, and names another one, which is believed as far as its own place
     /// is concerned: it is given up when we are registered with the other, and whoever is met there may be met at the other.
-    /// Returns by which name that is known, unless it is not believed.
+    /// One that we know by such words alone may be in the internet, or on such a network as the relays are that named it. Returns by
+    /// which name it is known, unless the word is not believed.
     pub fn on_moved(&mut self, now: Instant, url: &RelayUrl, to: &RelayUrl) -> Option<RelayUrl> {
         let relay = self.relays.get(url);
         let relay = relay.filter(|relay| relay.state == RelayState::Up)?;
@@ -406,7 +414,7 @@ impl Relays {
         let known = self.known(to);
         // Of those that are equal, what we were told has the invitation.
         let to = if known == to { to } else { known }.clone();
-        let is_ours = self.moved.place_held_by(&self.chosen, url).is_some();
+        let is_ours = self.moved.has_place(&self.chosen, url);
         let word = Word {
             by: url,
             from,
@@ -421,8 +429,11 @@ impl Relays {
             self.tell(EventKind::RelayMoved { relay, to });
             self.take_home(now);
         }
-        if let Some(dropped) = dropped {
-            self.forget(dropped);
+        for dropped in dropped {
+            self.give_up(now, url, dropped);
+        }
+        if let Some(named) = self.relays.get_mut(&to) {
+            named.keep();
         }
         for met_at in self.links.values_mut().filter(|it| it.contains(url)) {
             met_at.insert(to.clone());
@@ -445,13 +456,18 @@ impl Relays {
         self.moved.place_of(url)
     }
 
+    /// Whether we know a relay only as others named it: it may be nowhere but where [they speak for](Self::on_moved).
+    pub fn is_stranger(&self, url: &RelayUrl) -> bool {
+        !self.chosen.contains(url) && self.moved.is_stranger(url)
+    }
+
     /// The last try to register failed, because of somebody without the relay's key if it is an impostor.
     pub fn on_down(&mut self, now: Instant, url: &RelayUrl, reason: String, impostor: bool) {
         let Some(relay) = self.relays.get_mut(url) else {
             return;
         };
         (relay.state, relay.impostor) = (RelayState::Down, impostor);
-        (relay.is_draining, relay.leave_at) = (false, None);
+        relay.drain_is_over(now);
         let is_news = relay.told.is_news(now, &reason);
         let unproven = relay.addr.filter(|_| !relay.proven);
         if is_news {
@@ -543,8 +559,7 @@ impl Relays {
             .extract_if(.., |_, relay| relay.left_at().is_some_and(|at| at <= now));
         let left = unused.map(|(relay, _)| Order::Deregister { relay });
         self.orders.extend(left);
-        self.moved
-            .retain_visited(|relay| self.relays.contains_key(relay));
+        self.forget_words();
         self.leave_draining(now);
         let in_use = !self.links.is_empty();
         for relay in self.relays.values_mut() {
@@ -569,9 +584,10 @@ impl Relays {
         let due = self.relays.iter().filter(is_due);
         let due: Vec<RelayUrl> = due.map(|(url, _)| url.clone()).collect();
         for relay in due {
-            if !self.relays.get(&relay).is_some_and(|left| left.home)
-                && self.moved.has_replaced(&relay)
-            {
+            let left = self.relays.get(&relay);
+            if left.is_some_and(|left| {
+                !left.home && (left.is_given_up || self.moved.has_replaced(&relay))
+            }) {
                 self.forget(relay);
                 continue;
             }
@@ -595,7 +611,7 @@ impl Relays {
         self.moved.refuse(&relay);
         self.tell(EventKind::RelayDown {
             relay: relay.clone(),
-            reason: "it is not in the internet, as the relay is that named it in its place: to use it all the same, name it yourself".to_owned(),
+            reason: "it is on a network for which the relay that named it in its place does not speak: to use it all the same, name it yourself".to_owned(),
         });
         self.take_home(now);
         self.forget(relay);
@@ -613,13 +629,39 @@ impl Relays {
         }
     }
 
+    /// A relay was named by another, and is not any more: it is left, unless peers are met there of which that one knows nothing, and
+    /// not before it carries no link.
+    fn give_up(&mut self, now: Instant, by: &RelayUrl, relay: RelayUrl) {
+        let carries = self.carried.values().any(|carrier| *carrier == relay);
+        let mut links = self.links.values();
+        if links.any(|met_at| met_at.contains(&relay) && !met_at.contains(by)) {
+            for (peer, met_at) in &mut self.links {
+                if met_at.contains(by) && self.carried.get(peer) != Some(&relay) {
+                    met_at.remove(&relay);
+                }
+            }
+            return;
+        }
+        match self.relays.get_mut(&relay).filter(|_| carries) {
+            Some(left) => (left.is_given_up, left.leave_at) = (true, Some(now + LEAVE_AFTER)),
+            None => self.forget(relay),
+        }
+    }
+
     /// Gives a relay up though peers were met there.
     fn forget(&mut self, relay: RelayUrl) {
         self.relays.remove(&relay);
         for met_at in self.links.values_mut() {
             met_at.remove(&relay);
         }
+        self.forget_words();
         self.orders.push_back(Order::Deregister { relay });
+    }
+
+    /// Forgets what relays said of others of which none is needed.
+    fn forget_words(&mut self) {
+        self.moved
+            .retain_needed(|relay| self.relays.contains_key(relay));
     }
 
     /// When a relay is left that is about to stop: not while it carries a link, or is the last of ours.
@@ -667,6 +709,19 @@ impl Relay {
     /// Whether we are registered with it, and it is not about to stop.
     fn lasts(&self) -> bool {
         self.state == RelayState::Up && !self.is_draining
+    }
+
+    /// It is about to stop no more, or has stopped.
+    fn drain_is_over(&mut self, now: Instant) {
+        self.is_draining = false;
+        self.leave_at = self.is_given_up.then(|| now + LEAVE_AFTER);
+    }
+
+    /// It is needed again.
+    fn keep(&mut self) {
+        if std::mem::take(&mut self.is_given_up) && !self.is_draining {
+            self.leave_at = None;
+        }
     }
 
     /// When it is to be left.

@@ -219,24 +219,39 @@ pub fn spawn(
     key: &SecretKey,
     events: mpsc::Sender<(RelayUrl, RelayEvent)>,
 ) -> Result<RelayHandle, rustls::Error> {
-    spawn_with(endpoint, url, key, events, None, true)
+    let standing = Standing {
+        is_home: true,
+        is_stranger: false,
+    };
+    spawn_with(endpoint, url, key, events, None, standing)
 }
 
-/// As [`spawn`], and by TCP as well if there are streams to be had. A relay that is not a home of ours is only visited.
+/// What a relay is to the node that registers with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// One of ours; another is only visited.
+    pub(crate) is_home: bool,
+    /// Known only as others named it: no proxy is given its name, as that may stand for another address there than the one that was
+    /// looked at here.
+    pub(crate) is_stranger: bool,
+}
+
+/// As [`spawn`], and by TCP as well if there are streams to be had.
 pub(crate) fn spawn_with(
     endpoint: Endpoint,
     url: RelayUrl,
     key: &SecretKey,
     events: mpsc::Sender<(RelayUrl, RelayEvent)>,
     streams: Option<Arc<Streams>>,
-    is_home: bool,
+    standing: Standing,
 ) -> Result<RelayHandle, rustls::Error> {
     let (commands, inbox) = mpsc::channel(QUEUE);
     let dialer = session::Dialer {
         endpoint,
         config: client_config(key)?,
         streams,
-        greeting: greeting(&url, is_home),
+        greeting: greeting(&url, standing.is_home),
+        is_stranger: standing.is_stranger,
     };
     let task = task::Task::new(url, dialer, inbox::Inbox::new(inbox), events);
     #[expect(

@@ -46,11 +46,11 @@ pub(crate) enum Action {
     },
     /// Stop the relay when its clients have gone elsewhere, which it asks them to do
     Drain {
-        /// How long that may take, as in 60s or 5m, at most 1h
+        /// How long that may take, as in 60s or 5m, at most 1h; with --to, how long it takes
         #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_drain)]
         within: Duration,
-        /// The relay that takes its place from now on: clients go there, and put it in their tickets. With an invitation to it, as
-        /// its `invite` prints one, all of them get that
+        /// The relay that takes its place from now on: clients go there, and put it in their tickets. Whoever comes within the time
+        /// is told as well. With an invitation to it, as its `invite` prints one, all of them get that
         #[arg(long, value_name = "RELAY_URL")]
         to: Option<RelayUrl>,
     },

@@ -80,7 +80,7 @@ async fn invite(
     let id = (relay.invite(&token, invite)).map_err(|error| error.to_string())?;
     Ok(json!({
         "id": id.to_string(),
-        "url": format!("{}?invite={}", relay.url(), token.reveal()),
+        "url": relay.url().with_invite(token).with_its_invite(),
         "written": keeper.write().await,
         "open": relay.is_open(),
     }))

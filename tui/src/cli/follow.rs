@@ -9,7 +9,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
-use super::{clock::now_ms, failure::Failure};
+use super::{clock::now_ms, failure::Failure, out};
 use crate::{
     book::{Book, BookFile},
     files::Stamp,
@@ -39,16 +39,20 @@ impl Followed {
     pub(super) fn open(file: &BookFile, invites: InviteFile) -> Result<Self, Failure> {
         // First, so that no change after it is missed.
         let stamp = file.stamp();
-        let given = invites.read()?;
-        Ok(Self::new((file, stamp, file.read()?), (invites, given)))
+        let book = file.read()?;
+        let (given, lost) = invites.read_or_put_aside()?;
+        if let Some(lost) = lost {
+            out::hint(lost.to_string());
+        }
+        Ok(Self::new((file, stamp, book), (invites, given)))
     }
 
     /// The same for who only shows names, and does without them.
     pub(super) fn open_or_empty(file: &BookFile, invites: InviteFile) -> Self {
-        Self::open(file, invites.clone()).unwrap_or_else(|_| {
-            let nobody = (file, file.stamp(), Book::default());
-            Self::new(nobody, (invites, Invites::default()))
-        })
+        let stamp = file.stamp();
+        let book = file.read().unwrap_or_default();
+        let given = invites.read().unwrap_or_default();
+        Self::new((file, stamp, book), (invites, given))
     }
 
     fn new(

@@ -22,8 +22,11 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use peerway::{Endpoint, NodeSnapshot, PathInfo, PeerId, SwarmSnapshot, Ticket};
 use peerway_swarm::share::Hash;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use sse_stream::SseStream;
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
+use sse_stream::{Sse, SseStream};
 use tokio::time::timeout;
 
 use super::{
@@ -228,8 +231,7 @@ impl Client {
     /// Has the node fetch something, which ends when nobody listens to the steps any more.
     pub(crate) async fn fetch(&self, ask: &GetAsk) -> Result<Telling<GetStep>, ControlError> {
         let answer = self.send(Method::POST, "/get", to_json(ask)?).await?;
-        let (server, body) = refused(answer).await?;
-        Ok(each(server, body))
+        Ok(self.each(refused(answer).await?))
     }
 
     /// Has the node measure something, which ends when nobody listens to the steps any more.
@@ -246,8 +248,7 @@ impl Client {
             let server = server(&answer);
             return Err(ControlError::Older { server });
         }
-        let (server, body) = refused(answer).await?;
-        Ok(each(server, body))
+        Ok(self.each(refused(answer).await?))
     }
 
     /// Has the node end.
@@ -263,19 +264,57 @@ impl Client {
     /// What happens on the node from now on.
     pub async fn events(&self) -> Result<Telling<Told>, ControlError> {
         let (server, body) = self.listen("/events").await?;
-        let events = SseStream::new(body).filter_map(move |sent| {
+        Ok(self.told(body, move |sent| {
+            sent.data.map(|data| match sent.event.as_deref() {
+                Some(MISSED) => {
+                    read(&server, data.as_bytes()).map(|missed: Missed| Told::Missed(missed.count))
+                }
+                Some(SERVICE) => read(&server, data.as_bytes()).map(Told::Service),
+                _ => read(&server, data.as_bytes()).map(Told::Event),
+            })
+        }))
+    }
+
+    /// What each of the server-sent events holds.
+    fn each<T: DeserializeOwned + Send + 'static>(
+        &self,
+        (server, body): (String, Incoming),
+    ) -> Telling<T> {
+        self.told(body, move |sent| {
+            sent.data.map(|data| read(&server, data.as_bytes()))
+        })
+    }
+
+    fn told<T: Send + 'static>(
+        &self,
+        body: Incoming,
+        read: impl Fn(Sse) -> Option<Result<T, ControlError>> + Send + 'static,
+    ) -> Telling<T> {
+        let client = self.clone();
+        let told = SseStream::new(body).filter_map(move |sent| {
             let told = match sent {
-                Ok(sent) => sent.data.map(|data| match sent.event.as_deref() {
-                    Some(MISSED) => read(&server, data.as_bytes())
-                        .map(|missed: Missed| Told::Missed(missed.count)),
-                    Some(SERVICE) => read(&server, data.as_bytes()).map(Told::Service),
-                    _ => read(&server, data.as_bytes()).map(Told::Event),
-                }),
-                Err(error) => Some(Err(ControlError::Stream(error.to_string()))),
+                Ok(sent) => Ok(read(sent)),
+                Err(error) => Err((client.clone(), error.to_string())),
             };
-            async { told }
+            async {
+                match told {
+                    Ok(told) => told,
+                    Err((client, error)) => Some(Err(client.why_broken(error).await)),
+                }
+            }
         });
-        Ok(Box::pin(events))
+        Box::pin(told)
+    }
+
+    /// Why an answer breaks off. The node of a peer that does not let us ask any more says so to who asks again.
+    async fn why_broken(&self, error: String) -> ControlError {
+        match &self.way {
+            Way::Here(_) => ControlError::Stream(error),
+            Way::Through { .. } | Way::Over(_) => {
+                let again = self.get::<IgnoredAny>("/version").await;
+                again.err().unwrap_or(ControlError::Stream(error))
+            }
+        }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ControlError> {
@@ -348,18 +387,6 @@ fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
         // Whoever reads the answer is told the same.
         let _ = connection.await;
     });
-}
-
-/// What each of the server-sent events holds.
-fn each<T: DeserializeOwned + Send + 'static>(server: String, body: Incoming) -> Telling<T> {
-    let told = SseStream::new(body).filter_map(move |sent| {
-        let told = match sent {
-            Ok(sent) => sent.data.map(|data| read(&server, data.as_bytes())),
-            Err(error) => Some(Err(ControlError::Stream(error.to_string()))),
-        };
-        async { told }
-    });
-    Box::pin(told)
 }
 
 fn to_json(ask: &impl Serialize) -> Result<String, ControlError> {

@@ -152,7 +152,7 @@ fn state(to: PeerState, why: Option<&Explanation>) -> String {
     }
 }
 
-/// `received a.jpg and 2 more files, 4.1 MB, into /home/a/in; 1 file did not arrive`.
+/// `received photos, 3 files, 4.1 MB, into /home/a/in; 1 file did not arrive`, `sent nothing of a.jpg; 1 file did not arrive`.
 fn transferred(verb: &str, what: &Transferred, names: &impl Names) -> String {
     let plural = |count: u64| if count == 1 { "" } else { "s" };
     let named = match (&what.name, what.files) {
@@ -160,8 +160,13 @@ fn transferred(verb: &str, what: &Transferred, names: &impl Names) -> String {
         (Some(name), files) => format!("{}, {files} files", names.foreign(name)),
         (None, files) => format!("{files} file{}", plural(files)),
     };
-    let mut text = format!("{verb} {named}, {}", bytes(what.bytes));
-    if let Some(folder) = &what.folder {
+    let arrived = what.files > 0 || what.missing == 0;
+    let mut text = match &what.name {
+        Some(_) if !arrived => format!("{verb} nothing of {named}"),
+        None if !arrived => format!("{verb} nothing"),
+        Some(_) | None => format!("{verb} {named}, {}", bytes(what.bytes)),
+    };
+    if let Some(folder) = what.folder.as_ref().filter(|_| arrived) {
         text += &format!(", into {}", names.foreign(folder));
     }
     if what.missing > 0 {
@@ -196,5 +201,42 @@ fn rtt(time: Duration) -> String {
         format!("{ms:.0} ms")
     } else {
         format!("{:.1} s", ms / 1000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transfer_of_which_nothing_arrived_says_so() {
+        let line = |name: Option<&str>, files, missing| {
+            let what = Transferred {
+                name: name.map(ToOwned::to_owned),
+                folder: Some("/in".to_owned()),
+                files,
+                bytes: 5 * files,
+                missing,
+            };
+            transferred("received", &what, &InFull)
+        };
+        for (name, files, missing, expected) in [
+            (
+                Some("a"),
+                0,
+                1,
+                "received nothing of a; 1 file did not arrive",
+            ),
+            (None, 0, 2, "received nothing; 2 files did not arrive"),
+            (
+                Some("a"),
+                1,
+                2,
+                "received a, 5 B, into /in; 2 files did not arrive",
+            ),
+            (None, 1, 0, "received 1 file, 5 B, into /in"),
+        ] {
+            assert_eq!(line(name, files, missing), expected);
+        }
     }
 }

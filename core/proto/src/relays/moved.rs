@@ -2,7 +2,11 @@
 //! place alone, so that there are never more of ours than the owner chose; it holds as long as the node runs. Of a relay that we only
 //! visit it says where its clients are met from then on.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Instant,
+};
 
 use crate::{RelayUrl, addr::Scope, timing::MOVED_AGAIN};
 
@@ -13,6 +17,9 @@ pub(super) struct Moved {
     places: BTreeMap<RelayUrl, Successor>,
     /// For relays that are visited.
     visited: BTreeMap<RelayUrl, Successor>,
+    /// Relays that we know by such words alone, and on what networks those are that said them: none if on several. That one is named
+    /// again makes it no other.
+    strangers: BTreeMap<RelayUrl, Option<Scope>>,
 }
 
 /// What a relay says.
@@ -34,11 +41,8 @@ pub(super) struct Disbelieved;
 #[derive(Debug)]
 struct Successor {
     relay: RelayUrl,
-    /// The relay that named it, and where that is.
+    /// The relay that named it.
     by: RelayUrl,
-    named_from: Option<IpAddr>,
-    /// We had chosen it, or visited it, before it was named.
-    was_known: bool,
     since: Instant,
     stage: Stage,
 }
@@ -55,47 +59,74 @@ enum Stage {
 }
 
 impl Moved {
-    /// A relay names another one for the place that it has among the chosen ones, or for its own if it is visited. Returns the relay
-    /// that it named before and that nobody needs now; an error if the word does not count.
+    /// A relay names another one for the places that it has among the chosen ones, or for its own if it is visited. Returns the relays
+    /// that were named for these before and for none now; an error if the word does not count.
     pub(super) fn name(
         &mut self,
         now: Instant,
         chosen: &[RelayUrl],
         word: &Word<'_>,
-    ) -> Result<Option<RelayUrl>, Disbelieved> {
+    ) -> Result<BTreeSet<RelayUrl>, Disbelieved> {
         let Word { by, to, .. } = *word;
-        let place = self.place_held_by(chosen, by).cloned();
-        let known = match &place {
-            Some(place) => self.places.get(place),
-            None => self.visited.get(by),
+        let places: Vec<RelayUrl> = self.places_held_by(chosen, by).cloned().collect();
+        let is_recent = |known: &Successor| now < known.since + MOVED_AGAIN;
+        let is_too_soon = match &places[..] {
+            [] => self.visited.get(by).is_some_and(is_recent),
+            places => {
+                let mut known = places.iter().filter_map(|place| self.places.get(place));
+                known.any(is_recent)
+            }
         };
-        let is_too_soon = known.is_some_and(|known| now < known.since + MOVED_AGAIN);
         if to.key() == by.key() || is_too_soon {
             return Err(Disbelieved);
         }
-        let successor = Successor {
+        self.meet(word);
+        let successor = || Successor {
             relay: to.clone(),
             by: by.clone(),
-            named_from: word.from,
-            was_known: word.was_known,
             since: now,
             stage: Stage::Named,
         };
-        let before = match place {
-            Some(place) => self.places.insert(place, successor),
-            None => self.visited.insert(by.clone(), successor),
-        };
-        let before = before.filter(|it| !it.was_known && it.relay != *by && it.relay != *to);
-        Ok(before.map(|before| before.relay))
+        let mut before: Vec<Successor> = Vec::new();
+        if places.is_empty() {
+            before.extend(self.visited.insert(by.clone(), successor()));
+        }
+        for place in places {
+            before.extend(self.places.insert(place, successor()));
+        }
+        let mut dropped: BTreeSet<RelayUrl> = before.into_iter().map(|it| it.relay).collect();
+        dropped.retain(|it| it != by && self.strangers.contains_key(it) && !self.is_named(it));
+        Ok(dropped)
     }
 
-    /// The chosen relay whose place this one has, which may be its own.
-    pub(super) fn place_held_by<'a>(
+    /// Notes where a relay is named from that we do not know otherwise.
+    fn meet(&mut self, word: &Word<'_>) {
+        let from = word.from.map(Scope::of);
+        match self.strangers.get_mut(word.to) {
+            Some(known) if *known != from => *known = None,
+            Some(_) => {}
+            None if word.was_known => {}
+            None => {
+                self.strangers.insert(word.to.clone(), from);
+            }
+        }
+    }
+
+    /// Whether it has a place among the chosen ones, or shares one.
+    pub(super) fn has_place(&self, chosen: &[RelayUrl], relay: &RelayUrl) -> bool {
+        self.places_held_by(chosen, relay).next().is_some()
+    }
+
+    /// The chosen relays whose places this one has or shares, of which one may be its own.
+    fn places_held_by<'a>(
         &self,
         chosen: &'a [RelayUrl],
         relay: &RelayUrl,
-    ) -> Option<&'a RelayUrl> {
-        chosen.iter().find(|place| self.holder(place) == relay)
+    ) -> impl Iterator<Item = &'a RelayUrl> {
+        chosen.iter().filter(move |place| {
+            let (first, second) = self.holders(place);
+            first == relay || second == Some(relay)
+        })
     }
 
     /// We are registered with a relay, or not any more. True if that changes something.
@@ -116,12 +147,17 @@ impl Moved {
     /// Forgets what was said of places that are not chosen any more.
     pub(super) fn retain(&mut self, chosen: &[RelayUrl]) {
         self.places.retain(|place, _| chosen.contains(place));
+        self.strangers.retain(|relay, _| !chosen.contains(relay));
     }
 
-    /// Forgets what was said by visited relays of which neither they nor the one that they named is needed any more.
-    pub(super) fn retain_visited(&mut self, is_needed: impl Fn(&RelayUrl) -> bool) {
+    /// Forgets what was said by visited relays of which neither they nor the one that they named is needed any more, and of relays that
+    /// are neither needed nor named.
+    pub(super) fn retain_needed(&mut self, is_needed: impl Fn(&RelayUrl) -> bool) {
         self.visited
             .retain(|relay, named| is_needed(relay) || is_needed(&named.relay));
+        let mut strangers = std::mem::take(&mut self.strangers);
+        strangers.retain(|relay, _| is_needed(relay) || self.is_named(relay));
+        self.strangers = strangers;
     }
 
     /// Which relays are ours instead of the chosen ones: a relay that was named takes the place of the one that named it once we
@@ -129,14 +165,7 @@ impl Moved {
     pub(super) fn ours(&self, chosen: &[RelayUrl]) -> Vec<RelayUrl> {
         let mut ours: Vec<RelayUrl> = Vec::new();
         for place in chosen {
-            let (first, second) = match self.places.get(place) {
-                None => (place, None),
-                Some(it) => match it.stage {
-                    Stage::Named => (&it.by, None),
-                    Stage::Up => (&it.relay, None),
-                    Stage::Down => (&it.relay, Some(place)),
-                },
-            };
+            let (first, second) = self.holders(place);
             for relay in [first].into_iter().chain(second) {
                 if !ours.contains(relay) {
                     ours.push(relay.clone());
@@ -151,10 +180,11 @@ impl Moved {
         self.places.values().map(|successor| &successor.relay)
     }
 
-    /// The relay of the owner's choice whose place this one was named for.
+    /// The relay of the owner's choice whose place this one has, since we were registered with it.
     pub(super) fn place_of(&self, relay: &RelayUrl) -> Option<&RelayUrl> {
         let mut places = self.places.iter();
-        let (place, _) = places.find(|(_, successor)| successor.relay == *relay)?;
+        let has = |it: &Successor| it.relay == *relay && it.stage != Stage::Named;
+        let (place, _) = places.find(|(_, successor)| has(successor))?;
         Some(place)
     }
 
@@ -168,9 +198,13 @@ impl Moved {
     /// relay on the internet cannot have us knock at computers that only we reach.
     pub(super) fn may_be_at(&self, relay: &RelayUrl, ip: IpAddr) -> bool {
         let scope = Scope::of(ip);
-        let mut named = self.all().filter(|(_, it)| it.relay == *relay);
-        scope == Scope::Global
-            || named.all(|(_, it)| it.was_known || it.named_from.map(Scope::of) == Some(scope))
+        let named_from = self.strangers.get(relay);
+        scope == Scope::Global || named_from.is_none_or(|from| *from == Some(scope))
+    }
+
+    /// Whether we know a relay by nothing but the words of others.
+    pub(super) fn is_stranger(&self, relay: &RelayUrl) -> bool {
+        self.strangers.contains_key(relay)
     }
 
     /// Whether another one that we are registered with has this one's place.
@@ -190,12 +224,19 @@ impl Moved {
         self.places.iter().chain(&self.visited)
     }
 
-    /// Who has a chosen relay's place now, or is to have it.
-    fn holder<'a>(&'a self, place: &'a RelayUrl) -> &'a RelayUrl {
+    fn is_named(&self, relay: &RelayUrl) -> bool {
+        self.all().any(|(_, it)| it.relay == *relay)
+    }
+
+    /// Who has a chosen relay's place now, and who shares it.
+    fn holders<'a>(&'a self, place: &'a RelayUrl) -> (&'a RelayUrl, Option<&'a RelayUrl>) {
         match self.places.get(place) {
-            None => place,
-            Some(it) if it.stage == Stage::Named => &it.by,
-            Some(it) => &it.relay,
+            None => (place, None),
+            Some(it) => match it.stage {
+                Stage::Named => (&it.by, None),
+                Stage::Up => (&it.relay, None),
+                Stage::Down => (&it.relay, Some(place)),
+            },
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Answer, Question, RelayError, RelayEvent, RelayHandle, Streams, dht::Asks, spawn_with,
+    Answer, Question, RelayError, RelayEvent, RelayHandle, Standing, Streams, dht::Asks, spawn_with,
 };
 use crate::{
     ConnectError, EventKind, LanError, PeerId, RelayState, RelayUrl, SecretKey, Ticket,
@@ -308,9 +308,13 @@ impl Registrations {
 
     fn register(&mut self, url: RelayUrl) -> Deed {
         let (events, streams) = (self.sender.clone(), self.streams.clone());
-        let is_home = !self.visits && self.relays.get(&url).is_some_and(|relay| relay.home);
+        let is_ours = self.relays.get(&url).is_some_and(|relay| relay.home);
+        let standing = Standing {
+            is_home: !self.visits && is_ours,
+            is_stranger: self.relays.is_stranger(&url),
+        };
         let quic = self.quic.clone();
-        match spawn_with(quic, url.clone(), &self.key, events, streams, is_home) {
+        match spawn_with(quic, url.clone(), &self.key, events, streams, standing) {
             Ok(handle) => {
                 let registration = Registration {
                     link: self.mux.add_link(),

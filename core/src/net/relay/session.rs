@@ -57,6 +57,8 @@ pub(super) struct Dialer {
     pub(super) streams: Option<Arc<Streams>>,
     /// The first frames, up to HELLO.
     pub(super) greeting: Vec<ToRelay>,
+    /// See [`Standing`](super::Standing).
+    pub(super) is_stranger: bool,
 }
 
 /// A QUIC connection with the relay, and the stream that carries it unless UDP does.
@@ -121,7 +123,7 @@ impl Dialer {
         let Some(streams) = &self.streams else {
             return Err(RelayError::Timeout);
         };
-        let stream = streams.dial(url, place.real).await?;
+        let stream = streams.dial(url, place.real, self.is_stranger).await?;
         let connection = self.quic(stream.dialled_at, url).await?;
         Ok(Connected {
             connection,
@@ -129,11 +131,11 @@ impl Dialer {
         })
     }
 
-    /// Dials by TCP where only a proxy knows the relay's name; none if there is no proxy.
+    /// Dials by TCP where only a proxy knows the relay's name; none if there is no proxy, or it may not be asked.
     pub(super) async fn by_proxy(&self, url: &RelayUrl) -> Option<Result<Connected, RelayError>> {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], url.port()));
         let streams = self.streams.as_ref()?;
-        if !streams.has_proxy(url, nowhere) {
+        if self.is_stranger || !streams.has_proxy(url, nowhere) {
             return None;
         }
         let place = Place {

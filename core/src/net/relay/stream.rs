@@ -137,16 +137,23 @@ impl Streams {
             host: url.host(),
             port: url.port(),
             ip: at.ip(),
+            is_stranger: false,
         };
         !matches!(Proxy::from_env(target), Ok(None))
     }
 
     /// Dials the relay, at its port and at 443.
-    pub(super) async fn dial(&self, url: &RelayUrl, at: SocketAddr) -> Result<Stream, StreamError> {
+    pub(super) async fn dial(
+        &self,
+        url: &RelayUrl,
+        at: SocketAddr,
+        is_stranger: bool,
+    ) -> Result<Stream, StreamError> {
         let to = |port| Target {
             host: url.host(),
             port,
             ip: at.ip(),
+            is_stranger,
         };
         let proxy = Proxy::from_env(to(url.port())).map_err(StreamError::Environment)?;
         let dial = |port| self.dial_port(url, to(port), proxy.as_ref());

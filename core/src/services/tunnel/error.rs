@@ -70,7 +70,7 @@ pub enum ForwardError {
 #[non_exhaustive]
 pub enum Loss {
     /// It ended.
-    #[error("{}", ending(.0))]
+    #[error("{}", crate::quic::cut(.0))]
     Ended(#[from] ConnectionError),
     /// It stands, but nothing comes from the peer.
     #[error("nobody answers there any more")]
@@ -100,19 +100,5 @@ impl From<WriteError> for Loss {
                 Self::Unanswered
             }
         }
-    }
-}
-
-/// How a connection to a peer ended, in words.
-fn ending(error: &ConnectionError) -> String {
-    match error {
-        ConnectionError::Reset => "the peer was started anew".to_owned(),
-        ConnectionError::TimedOut => "nothing comes from the peer any more".to_owned(),
-        ConnectionError::ApplicationClosed(_) => crate::quic::ended(error),
-        ConnectionError::ConnectionClosed(_)
-        | ConnectionError::LocallyClosed
-        | ConnectionError::TransportError(_)
-        | ConnectionError::VersionMismatch
-        | ConnectionError::CidsExhausted => error.to_string(),
     }
 }

@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, stream};
 
-use super::{Client, Telling, each};
+use super::{Client, Telling};
 use crate::{
     commons::{Commons, CommonsChange},
     control::ControlError,
@@ -19,8 +19,7 @@ impl Client {
 
     /// The same, and again each time that something of it has changed.
     pub(crate) async fn watch_commons(&self) -> Result<Telling<Commons>, ControlError> {
-        let (server, body) = self.listen("/commons/changes").await?;
-        let changes = each::<CommonsChange>(server, body);
+        let changes = self.each::<CommonsChange>(self.listen("/commons/changes").await?);
         let begin = (changes, Commons::default());
         let told = stream::unfold(begin, |(mut changes, mut held)| async move {
             let told = match changes.next().await? {

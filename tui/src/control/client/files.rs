@@ -12,7 +12,7 @@ use hyper::{
 use peerway::Ticket;
 use serde::de::DeserializeOwned;
 
-use super::{Client, Telling, Way, at, collect, each, read, refused, server, to_json};
+use super::{Client, Telling, Way, at, collect, read, refused, server, to_json};
 use crate::{
     control::{ControlError, V1},
     pairing::{self, PairAsk},
@@ -23,7 +23,7 @@ impl Client {
     /// Has the node send files, which it looks at first: that may take its time. It ends when nobody listens to the steps any more.
     pub(crate) async fn send_files(&self, ask: &SendAsk) -> Result<Telling<Step>, ControlError> {
         let answer = self.ask(Method::POST, "/send", to_json(ask)?).await?;
-        steps(answer).await
+        self.steps(answer).await
     }
 
     /// Has the node send what comes out of a stream. It ends when nobody listens to the steps any more.
@@ -46,19 +46,19 @@ impl Client {
             .header(HOST, "peerway")
             .body(StreamBody::new(stream.map_ok(Frame::data)));
         let request = request.map_err(|error| ControlError::Refused(error.to_string()))?;
-        steps(at(place, request).await?).await
+        self.steps(at(place, request).await?).await
     }
 
     /// Has the node pair, until nobody listens to the steps any more.
     pub(crate) async fn pair(&self, ask: &PairAsk) -> Result<Telling<pairing::Step>, ControlError> {
         let answer = self.send(Method::POST, "/pair", to_json(ask)?).await?;
-        steps(answer).await
+        self.steps(answer).await
     }
 
     /// Has the node receive, until nobody listens to the steps any more.
     pub(crate) async fn receive(&self, ask: &ReceiveAsk) -> Result<Telling<Step>, ControlError> {
         let answer = self.send(Method::POST, "/receive", to_json(ask)?).await?;
-        steps(answer).await
+        self.steps(answer).await
     }
 
     /// What came and went since the node began; none of an older node, and of another computer's.
@@ -81,17 +81,17 @@ impl Client {
         }
         refused(answer).await.map(|_| true)
     }
-}
 
-pub(super) async fn steps<T: DeserializeOwned + Send + 'static>(
-    answer: hyper::Response<Incoming>,
-) -> Result<Telling<T>, ControlError> {
-    if answer.status() == StatusCode::NOT_FOUND {
-        let server = server(&answer);
-        return Err(ControlError::Older { server });
+    pub(super) async fn steps<T: DeserializeOwned + Send + 'static>(
+        &self,
+        answer: hyper::Response<Incoming>,
+    ) -> Result<Telling<T>, ControlError> {
+        if answer.status() == StatusCode::NOT_FOUND {
+            let server = server(&answer);
+            return Err(ControlError::Older { server });
+        }
+        Ok(self.each(refused(answer).await?))
     }
-    let (server, body) = refused(answer).await?;
-    Ok(each(server, body))
 }
 
 /// As a part of a path (RFC 3986 section 2.1).

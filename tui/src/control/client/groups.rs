@@ -12,7 +12,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Client, ControlError, Telling, collect, each, read, refused};
+use super::{Client, ControlError, Telling, collect, read, refused};
 
 /// Three members may be asked one after the other.
 const JOIN_PATIENCE: Duration = Duration::from_secs(150);
@@ -117,10 +117,8 @@ impl Client {
 
     /// Each post from now on.
     pub async fn follow_group(&self, name: &str) -> Result<Telling<PostView>, ControlError> {
-        let (server, body) = self
-            .listen(&format!("/groups/{}/follow", escape(name)))
-            .await?;
-        Ok(each(server, body))
+        let path = format!("/groups/{}/follow", escape(name));
+        Ok(self.each(self.listen(&path).await?))
     }
 
     async fn tell<T: DeserializeOwned>(&self, path: &str, body: Value) -> Result<T, ControlError> {

@@ -8,7 +8,7 @@ use hyper::{
 };
 use serde::Deserialize;
 
-use super::{Client, Telling, Way, at, collect, each, files::escaped, read, refused, to_json};
+use super::{Client, Telling, Way, at, collect, files::escaped, read, refused, to_json};
 use crate::{
     control::{ControlError, GcAsk, GetStep, PinAsk, V1},
     pins::{Freed, PinLine, PinLines},
@@ -23,8 +23,7 @@ impl Client {
     /// Has the node fetch something and keep it; the fetching ends when nobody listens to the steps any more.
     pub(crate) async fn pin(&self, ask: &PinAsk) -> Result<Telling<GetStep>, ControlError> {
         let answer = self.send(Method::POST, "/pins", to_json(ask)?).await?;
-        let (server, body) = refused(answer).await?;
-        Ok(each(server, body))
+        Ok(self.each(refused(answer).await?))
     }
 
     /// What the node answers a reader of content, as it comes.

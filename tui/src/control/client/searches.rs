@@ -2,7 +2,7 @@
 
 use hyper::Method;
 
-use super::{Client, ControlError, Telling, collect, each, read, refused, to_json};
+use super::{Client, ControlError, Telling, collect, read, refused, to_json};
 use crate::searches::{BrowseAsk, BrowsePage, SearchAsk, SearchStep};
 
 impl Client {
@@ -12,8 +12,7 @@ impl Client {
         ask: &SearchAsk,
     ) -> Result<Telling<SearchStep>, ControlError> {
         let answer = self.send(Method::POST, "/search", to_json(ask)?).await?;
-        let (server, body) = refused(answer).await?;
-        Ok(each(server, body))
+        Ok(self.each(refused(answer).await?))
     }
 
     /// A page of what a peer has.

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 
-use super::{Client, Telling, files::steps, to_json};
+use super::{Client, Telling, to_json};
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 use crate::linking::{self, LinkAsk};
 use crate::{
@@ -19,7 +19,7 @@ impl Client {
         ask: &ForwardAsk,
     ) -> Result<Telling<forwarding::Step>, ControlError> {
         let answer = self.send(Method::POST, "/forward", to_json(ask)?).await?;
-        steps(answer).await
+        self.steps(answer).await
     }
 
     /// Has the node let peers reach servers, until nobody listens to the steps any more.
@@ -28,7 +28,7 @@ impl Client {
         ask: &ExposeAsk,
     ) -> Result<Telling<servers::Step>, ControlError> {
         let answer = self.send(Method::POST, "/expose", to_json(ask)?).await?;
-        steps(answer).await
+        self.steps(answer).await
     }
 
     /// Has the node lead programs to services of peers, until nobody listens to the steps any more.
@@ -37,13 +37,13 @@ impl Client {
         ask: &ProxyAsk,
     ) -> Result<Telling<proxying::Step>, ControlError> {
         let answer = self.send(Method::POST, "/proxy", to_json(ask)?).await?;
-        steps(answer).await
+        self.steps(answer).await
     }
 
     /// Has the node link networks, until nobody listens to the steps any more.
     #[cfg(all(feature = "subnet", target_os = "linux"))]
     pub(crate) async fn link(&self, ask: &LinkAsk) -> Result<Telling<linking::Step>, ControlError> {
         let answer = self.send(Method::POST, "/link", to_json(ask)?).await?;
-        steps(answer).await
+        self.steps(answer).await
     }
 }

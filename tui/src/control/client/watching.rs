@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 use peerway::NodeSnapshot;
 use tokio::task::yield_now;
 
-use super::{Client, Telling, each, refused};
+use super::{Client, Telling, refused};
 use crate::control::{
     ControlError,
     changes::{Change, Gap, Listener},
@@ -68,13 +68,11 @@ impl Client {
         }
         if answer.status() == StatusCode::NOT_FOUND {
             // or all of it each time.
-            let (server, body) = self.listen("/watch").await?;
-            let snapshots = each::<NodeSnapshot>(server, body);
+            let snapshots = self.each::<NodeSnapshot>(self.listen("/watch").await?);
             return Ok(Box::pin(snapshots.map(|snapshot| {
                 snapshot.map(|snapshot| Change::whole(&snapshot))
             })));
         }
-        let (server, body) = refused(answer).await?;
-        Ok(each(server, body))
+        Ok(self.each(refused(answer).await?))
     }
 }

@@ -176,16 +176,28 @@ async fn whose_rights_change_is_let_go_at_once() {
     let (host, peer) = (Host::start().await, endpoint().await);
     host.allow(&peer, Some(Admin::Full));
     let client = host.asked_by(&peer).await;
-    let mut events = client.events().await.unwrap();
+    let events = client.events().await.unwrap();
     host.allow(&peer, None);
-    let ended = timeout(PATIENCE, async {
-        while events.next().await.is_some_and(|it| it.is_ok()) {}
-    });
-    ended.await.unwrap();
+    let told = timeout(PATIENCE, events.collect::<Vec<_>>()).await;
+    let ended = told.unwrap().pop().unwrap().unwrap_err();
+    assert!(ended.to_string().contains("just been changed"), "{ended}");
     let asked = client.status().await.unwrap_err();
     assert!(asked.to_string().contains("just been changed"), "{asked}");
     let asked = host.asked_by(&peer).await.status().await.unwrap_err();
     assert!(asked.to_string().contains("no admin"), "{asked}");
+}
+
+#[tokio::test]
+async fn whoever_listens_through_its_own_node_is_told_why_a_peers_tells_no_more() {
+    let (host, own) = (Host::start().await, Node::start().await);
+    host.allow(&own.endpoint, Some(Admin::Read));
+    let here = own.client().await;
+    let through = here.through(&host.node.endpoint.ticket());
+    let events = through.events().await.unwrap();
+    host.allow(&own.endpoint, None);
+    let told = timeout(PATIENCE, events.collect::<Vec<_>>()).await;
+    let ended = told.unwrap().pop().unwrap().unwrap_err();
+    assert!(ended.to_string().contains("no admin"), "{ended}");
 }
 
 #[tokio::test]

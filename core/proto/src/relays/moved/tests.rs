@@ -225,7 +225,8 @@ fn a_public_relay_names_only_public_ones_and_one_at_home_also_its_neighbours() {
         let dials = |order: &Order| matches!(order, Order::Dial { .. });
         assert_eq!(orders.iter().any(dials), may, "{from} {to}");
         assert_eq!(orders.contains(&deregister(new)), !may, "{from} {to}");
-        assert_eq!(run.relays.in_place_of(new).is_some(), may);
+        assert_eq!(run.relays.get(new).is_some(), may);
+        assert_eq!(run.relays.in_place_of(new), None, "it is not up yet");
     }
     let mut run = at_first(&relays);
     run.moves(old, new);
@@ -303,4 +304,92 @@ fn a_relay_of_ours_on_the_local_network_may_be_named_from_the_internet() {
     run.moves(old, new);
     run.resolve(new, "192.168.1.9:4433", None, &routes(true, true));
     assert_eq!(run.relays.home(), std::slice::from_ref(new));
+}
+
+#[test]
+fn a_public_relay_makes_no_other_known_by_naming_it_twice() {
+    let relays = three();
+    let [old, new, third] = &relays;
+    for second_word_by in [old, third] {
+        let mut run = Run::new(&[old, third]);
+        run.registered(old, AT[0]);
+        run.registered(third, AT[2]);
+        run.relays.on_link_needs(peer(0), old);
+        run.moves(old, new);
+        run.resolve(new, AT[1], None, &routes(true, true));
+        run.run(MOVED_AGAIN);
+        run.moves(second_word_by, new);
+        run.resolve(new, "192.168.1.1:80", None, &routes(true, true));
+        let orders = run.orders();
+        let dials = |order: &Order| matches!(order, Order::Dial { .. });
+        assert!(!orders.iter().any(dials), "{orders:?}");
+        assert!(orders.contains(&deregister(new)), "{orders:?}");
+    }
+}
+
+#[test]
+fn a_relay_names_a_third_one_when_the_one_that_it_named_is_gone() {
+    let relays = three();
+    let [old, new, third] = &relays;
+    let mut run = at_first(&relays);
+    run.moves(old, new);
+    run.registered(new, AT[1]);
+    run.run(MOVED_AGAIN);
+    run.down(new, false);
+    run.registered(old, AT[0]);
+    run.orders();
+    let orders = run.moves(old, third);
+    assert!(orders.contains(&register(third)), "{orders:?}");
+    assert!(orders.contains(&deregister(new)), "{orders:?}");
+    run.registered(third, AT[2]);
+    assert_eq!(run.relays.home(), std::slice::from_ref(third));
+    assert_eq!(run.relays.in_place_of(third), Some(old));
+}
+
+#[test]
+fn a_relay_that_is_named_no_more_stays_for_whom_else_it_serves() {
+    let relays = three();
+    let [old, new, third] = &relays;
+    for carries in [true, false] {
+        let mut run = at_first(&relays);
+        run.relays.on_link_needs(peer(0), old);
+        run.moves(old, new);
+        run.registered(new, AT[1]);
+        let other = peer(1);
+        if carries {
+            run.relays.on_route(run.now, peer(0), Some(new));
+        } else {
+            run.relays.on_link_needs(other, new);
+        }
+        run.run(MOVED_AGAIN);
+        run.down(new, false);
+        run.registered(old, AT[0]);
+        run.run(MOVED_AGAIN);
+        run.up(new, "198.51.100.1:1");
+        run.down(new, false);
+        run.orders();
+        run.moves(old, third);
+        run.registered(third, AT[2]);
+        run.run(10 * LEAVE_AFTER);
+        assert!(run.relays.get(new).is_some(), "{carries}");
+        for peer in [peer(0), other] {
+            run.relays.on_link_over(run.now, peer);
+        }
+        run.run(2 * UNUSED_RELAY);
+        assert!(run.relays.get(new).is_none(), "{carries}");
+    }
+}
+
+#[test]
+fn a_relay_that_has_two_places_names_one_for_both() {
+    let relays = three();
+    let [old, new, third] = &relays;
+    let mut run = Run::new(&[old, new]);
+    run.registered(old, AT[0]);
+    run.registered(new, AT[1]);
+    run.moves(old, new);
+    run.run(MOVED_AGAIN);
+    run.moves(new, third);
+    run.registered(third, AT[2]);
+    assert_eq!(run.relays.home(), std::slice::from_ref(third));
 }

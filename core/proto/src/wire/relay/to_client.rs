@@ -86,7 +86,7 @@ pub enum ToClient {
         outcome: DhtOutcome,
     },
     /// The relay's operator takes it out of service, and names the relay that takes its place; DRAIN follows. It is the word of one
-    /// relay about its own place: whoever has not chosen this one does not believe it.
+    /// relay about its own place: for whoever has chosen it, the other one takes that; whoever visits it looks for peers there too.
     Moved {
         /// That relay, with an invitation where the operator gave one.
         to: RelayUrl,

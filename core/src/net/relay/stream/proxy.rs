@@ -38,6 +38,8 @@ pub(super) struct Target<'a> {
     pub(super) port: u16,
     /// What we found it to stand for; unspecified if nothing.
     pub(super) ip: IpAddr,
+    /// The name may stand for another address at the proxy, and must not.
+    pub(super) is_stranger: bool,
 }
 
 /// Why a proxy is of no help.
@@ -116,7 +118,11 @@ impl Proxy {
     }
 
     async fn ask_http(&self, tcp: &mut TcpStream, target: Target<'_>) -> Result<(), ProxyTrouble> {
-        let place = authority(target.host, target.port);
+        let place = if target.is_stranger {
+            authority(&target.ip.to_canonical().to_string(), target.port)
+        } else {
+            authority(target.host, target.port)
+        };
         let mut request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n");
         if let Some((user, password)) = &self.password {
             let basic = BASE64.encode(format!("{user}:{password}").as_bytes());
@@ -286,6 +292,7 @@ mod tests {
             host,
             port: 4433,
             ip: (host.parse()).unwrap_or_else(|_| [198, 51, 100, 1].into()),
+            is_stranger: false,
         }
     }
 
@@ -340,6 +347,24 @@ mod tests {
             heard.contains("Proxy-Authorization: Basic bWU6c2VjcmV0\r\n"),
             "{heard}"
         );
+    }
+
+    #[tokio::test]
+    async fn an_http_proxy_is_asked_for_the_address_of_a_relay_that_others_named() {
+        for (is_stranger, expected) in [
+            (true, "CONNECT 198.51.100.1:4433 "),
+            (false, "CONNECT relay.example.org:4433 "),
+        ] {
+            let named = Target {
+                is_stranger,
+                ..target("relay.example.org")
+            };
+            let exchange: [(&[u8], &[u8]); 1] = [(b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nr")];
+            let (rest, heard) = asked_for(named, "http://PROXY", &exchange).await;
+            assert_eq!(rest.unwrap(), b"r");
+            let heard = String::from_utf8(heard).unwrap();
+            assert!(heard.starts_with(expected), "{heard}");
+        }
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use crate::{PeerId, services::Rate};
 const BURST: f64 = 0.1;
 /// What is earned is divided no more often.
 const DIVIDE_EVERY: Duration = Duration::from_millis(1);
-/// How long a peer has its part of the rate after its last datagram.
+/// How long a peer has its part of the rate after its last datagram, and longer while it has not made up for that.
 const KEPT: Duration = Duration::from_secs(1);
 
 /// Each peer that sends earns its part of the rate; what one does not use is there for all.
@@ -20,6 +20,8 @@ pub(super) struct Policer {
     divided: Instant,
     peers: BTreeMap<PeerId, Peer>,
     unused: f64,
+    /// What those who came began with, before anybody had earned it.
+    lent: f64,
 }
 
 /// Bytes that it may send, below nothing after a large datagram.
@@ -37,6 +39,7 @@ impl Policer {
             divided: now,
             peers: BTreeMap::new(),
             unused: rate * BURST,
+            lent: 0.0,
         }
     }
 
@@ -45,8 +48,19 @@ impl Policer {
         self.divide(now);
         // Who sends seldom is not to lose all of it to who never stops.
         let left = self.rate * BURST / (self.peers.len() as f64 + 1.0);
-        let (Self { peers, unused, .. }, len) = (self, len as f64);
-        let own = peers.entry(peer).or_insert(Peer { left, last: now });
+        let len = len as f64;
+        let Self {
+            peers,
+            unused,
+            lent,
+            ..
+        } = self;
+        let own = peers.entry(peer).or_insert_with(|| {
+            let there = left.min(unused.max(0.0));
+            *unused -= there;
+            *lent += left - there;
+            Peer { left, last: now }
+        });
         own.last = now;
         let from = [&mut own.left, unused]
             .into_iter()
@@ -65,8 +79,17 @@ impl Policer {
         }
         self.divided = now;
         let earned = since.as_secs_f64() * self.rate;
-        self.peers
-            .retain(|_, peer| now.saturating_duration_since(peer.last) < KEPT);
+        let paid_back = earned.min(self.lent);
+        self.lent -= paid_back;
+        let earned = earned - paid_back;
+        let unused = &mut self.unused;
+        self.peers.retain(|_, peer| {
+            let is_kept = peer.left < 0.0 || now.saturating_duration_since(peer.last) < KEPT;
+            if !is_kept {
+                *unused += peer.left;
+            }
+            is_kept
+        });
         let parts = (self.peers.len() as f64).max(1.0);
         let (each, most) = (earned / parts, self.rate * BURST / parts);
         let mut unused = if self.peers.is_empty() { earned } else { 0.0 };
@@ -128,6 +151,27 @@ mod tests {
             if ms % 2000 == 1500 {
                 assert!(policer.admits(peer(2), 500, now), "after {ms} ms");
             }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_pauses_makes_up_for_what_it_had_before() {
+        for (peers, len) in [(1, 60_000), (5, 60_000), (20, 1000)] {
+            let start = Instant::now();
+            let mut policer = Policer::new("80kbit".parse().unwrap(), start);
+            let mut got = 0;
+            for round in 0..60 {
+                let now = start + Duration::from_millis(1100 * round);
+                for seed in 0..peers {
+                    while policer.admits(peer(seed), len, now) {
+                        got += len;
+                    }
+                }
+            }
+            // What was earned, what was saved, and a debt of each and of all.
+            let most = 66 * 10_000 + 1000 + (usize::from(peers) + 1) * len;
+            assert!(got <= most, "{got} of {most} by {peers}");
+            assert!(got >= 60 * 10_000, "{got} by {peers}");
         }
     }
 

@@ -200,31 +200,37 @@ async fn what_a_service_takes_and_who_may_use_it_is_told() {
 
 #[tokio::test]
 async fn what_is_beyond_a_limit_is_dropped_either_way_and_counted() {
-    let world = World::new().await;
-    let offer = Offer::new(Target::Udp(world.server.into()));
-    let offer = offer.limited_to("80kbit".parse().unwrap());
-    world.exposed.offer("echo".parse().unwrap(), offer);
-    let client = world.client().await;
-    let mut answer = [0; 1000];
-    client.send(b"a").await.unwrap();
-    let received = timeout(PATIENCE, client.recv(&mut answer)).await;
-    assert_eq!(received.unwrap().unwrap(), 1);
-    let begun = Instant::now();
-    for _ in 0..200 {
-        client.send(&[0; 1000]).await.unwrap();
-        // Not more at once than sockets hold.
-        let _ = timeout(Duration::from_millis(5), client.recv(&mut answer)).await;
-    }
-    let counted = async {
-        while world.exposed_counts().sent + world.exposed_counts().overflowed < 201 {
-            yield_now().await;
+    // Questions beyond it, and answers.
+    for len in [1000, 1] {
+        let mut world = World::new().await;
+        let server = local().await;
+        let offer = Offer::new(Target::Udp(server.local_addr().unwrap().into()));
+        let offer = offer.limited_to("80kbit".parse().unwrap());
+        world.exposed.offer("echo".parse().unwrap(), offer);
+        world.echo.spawn(answer_at_length(server));
+        let client = world.client().await;
+        let mut answer = [0; 1000];
+        client.send(b"a").await.unwrap();
+        let received = timeout(PATIENCE, client.recv(&mut answer)).await;
+        assert_eq!(received.unwrap().unwrap(), 1000);
+        let begun = Instant::now();
+        for _ in 0..200 {
+            client.send(&vec![0; len]).await.unwrap();
+            // Not more at once than sockets hold.
+            let _ = timeout(Duration::from_millis(5), client.recv(&mut answer)).await;
         }
-    };
-    timeout(PATIENCE, counted).await.unwrap();
-    let counts = world.exposed_counts();
-    // What was saved for the peer and for all, with a debt of each, and what was earned meanwhile.
-    let most = 6 + begun.elapsed().as_millis() as u64 / 100;
-    assert!(counts.received <= most, "{counts:?}, of {most}");
+        let counted = async {
+            while world.exposed_counts().sent + world.exposed_counts().overflowed < 201 {
+                yield_now().await;
+            }
+        };
+        timeout(PATIENCE, counted).await.unwrap();
+        let counts = world.exposed_counts();
+        // What was saved for the peer and for all, with a debt of each, and what was earned meanwhile.
+        let most = 6 + begun.elapsed().as_millis() as u64 / 100;
+        assert!(counts.sent <= most, "{counts:?}, of {most}");
+        assert!(len == 1 || counts.received <= most, "{counts:?}, of {most}");
+    }
 }
 
 /// An echo server, exposed at a peer, and a socket that leads to it.
@@ -312,6 +318,15 @@ async fn echo(socket: UdpSocket) {
     loop {
         if let Ok((len, from)) = socket.recv_from(&mut buffer).await {
             let _ = socket.send_to(&buffer[..len], from).await;
+        }
+    }
+}
+
+async fn answer_at_length(socket: UdpSocket) {
+    let mut buffer = [0; 1000];
+    loop {
+        if let Ok((_, from)) = socket.recv_from(&mut buffer).await {
+            let _ = socket.send_to(&buffer, from).await;
         }
     }
 }

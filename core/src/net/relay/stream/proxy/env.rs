@@ -147,6 +147,7 @@ mod tests {
             host,
             port: 4433,
             ip: (host.parse()).unwrap_or_else(|_| [198, 51, 100, 1].into()),
+            is_stranger: false,
         }
     }
 
