@@ -46,6 +46,13 @@ impl Node {
     }
 
     async fn with(may: bool, options: Options) -> Self {
+        Self::of(move |_| may, options).await
+    }
+
+    async fn of(
+        may: impl Fn(peerway::PeerId) -> bool + Send + Sync + 'static,
+        options: Options,
+    ) -> Self {
         let endpoint = Endpoint::builder()
             .bind_addr(([127, 0, 0, 1], 0).into())
             .lan_discovery(false)
@@ -53,7 +60,7 @@ impl Node {
             .bind()
             .await
             .unwrap();
-        let sharing = Sharing::with(endpoint.clone(), move |_| may, options);
+        let sharing = Sharing::with(endpoint.clone(), may, options);
         let served = sharing.clone();
         let serve = move |connection| served.clone().serve(connection);
         let router = Router::new(endpoint.clone()).accept(ALPN, serve);
@@ -172,8 +179,58 @@ async fn who_may_not_have_what_it_knows_the_hash_of_is_told_that_it_is_nowhere()
     };
     assert_eq!(located.unwrap_err().to_string(), nowhere.to_string());
     let own = vec![b.endpoint.ticket()];
-    let located = b.sharing.locate(link.hash, own).await;
-    assert!(matches!(located, Err(GetError::NoProvider)), "{located:?}");
+    let located = b.sharing.locate(link.hash, own).await.unwrap_err();
+    assert!(matches!(located, GetError::NobodyToAsk), "{located:?}");
+    let said = located.to_string();
+    for way in ["peerway pair", "peerway group join", "a link"] {
+        assert!(said.contains(way), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_quick_to_say_something_wrong_does_not_end_the_search_for_a_hash() {
+    let (liar, getter) = (Node::new().await, Node::new().await);
+    // It answers once it is known that the other lied.
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let wait = move || released.lock().is_ok_and(|it| it.recv().is_err());
+    let may = move |_| tokio::task::block_in_place(&wait);
+    let late = Node::of(may, Options::default()).await;
+    let data = data(3_000_000);
+    let link = late.link(&late.write("f", &data), false).await;
+    let outline = Outline::unchecked(link.hash, link.size, &[7; 12 * 32]);
+    let wrong = Source::Bytes(data.into());
+    let object = Object::new(Arc::new(outline), true, wrong);
+    liar.sharing.put(Arc::new(object)).await;
+    let mut notices = getter.sharing.notices();
+    let peers = [&liar, &late].map(|node| node.endpoint.ticket());
+    let locating = getter.sharing.locate(link.hash, peers.to_vec());
+    let releasing = async {
+        let lied = notices.recv().await.unwrap();
+        assert!(matches!(lied, super::Notice::Lied { .. }), "{lied:?}");
+        drop(release);
+    };
+    let both = async { tokio::join!(locating, releasing) };
+    let (located, ()) = timeout(PATIENCE, both).await.unwrap();
+    let located = located.unwrap();
+    assert_eq!(located.size, link.size);
+    let from: Vec<_> = located.providers.iter().map(|it| it.id()).collect();
+    assert_eq!(from, [late.endpoint.id()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_blocked_is_not_asked_for_a_hash_and_hears_nothing_of_it() {
+    let (blocked, shunned) = (Node::new().await, crate::Shunned::default());
+    let link = blocked.link(&blocked.write("f", b"it"), true).await;
+    shunned.set([blocked.endpoint.id()]);
+    let options = Options {
+        shunned,
+        ..Options::default()
+    };
+    let getter = Node::with(true, options).await;
+    let peers = vec![blocked.endpoint.ticket()];
+    let located = getter.sharing.locate(link.hash, peers).await;
+    assert!(matches!(located, Err(GetError::NobodyToAsk)), "{located:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
