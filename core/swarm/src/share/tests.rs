@@ -254,6 +254,37 @@ async fn a_folder_is_fetched_with_all_that_is_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_many_small_files_is_there_and_does_not_come_again() {
+    let (a, b) = (Node::new().await, Node::new().await);
+    let text = |at: usize| format!("file {at}").repeat(200);
+    for at in 0..1_300 {
+        a.write(&format!("many/{}/{at}", at % 9), text(at).as_bytes());
+    }
+    let path = a.folder.path().join("many");
+    let link = a.link(&path, true).await;
+    // One is not there any more.
+    let (gone, away) = (path.join("1/1"), a.folder.path().join("away"));
+    fs::rename(&gone, &away).unwrap();
+    assert!(b.get(&link).await.is_err());
+    let before = a.sharing.sent_bytes();
+    fs::rename(&away, &gone).unwrap();
+    a.link(&path, true).await;
+    let got = b.get(&link).await.unwrap();
+    assert_eq!(got.files, 1_300);
+    for at in 0..1_300 {
+        let there = fs::read(got.path.join(format!("{}/{at}", at % 9)));
+        assert_eq!(there.unwrap(), text(at).as_bytes(), "{at}");
+    }
+    let sent = a.sharing.sent_bytes() - before;
+    // With the lists of what is in the folder.
+    assert!(got.resumed > 150_000, "{got:?}");
+    assert!(sent + got.resumed < got.bytes + 100_000, "{sent}, {got:?}");
+    let mut own = link;
+    own.providers = vec![b.endpoint.ticket()];
+    assert_eq!(Node::new().await.get(&own).await.unwrap().files, 1_300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn equal_files_of_a_folder_all_come_and_each_content_once() {
     let (a, b) = (Node::new().await, Node::new().await);
     let large = data(600_000);
