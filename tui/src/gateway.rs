@@ -201,9 +201,10 @@ fn status(error: &KeepError) -> StatusCode {
         KeepError::Unknown | KeepError::NoFile | KeepError::Gone => StatusCode::NOT_FOUND,
         KeepError::Slow => StatusCode::GATEWAY_TIMEOUT,
         KeepError::Get(error) => match **error {
-            GetError::NotThere(_) | GetError::Nowhere { .. } | GetError::NoProvider => {
-                StatusCode::NOT_FOUND
-            }
+            GetError::NotThere(_)
+            | GetError::Nowhere { .. }
+            | GetError::NobodyToAsk
+            | GetError::NoProvider => StatusCode::NOT_FOUND,
             GetError::Unreached(_) | GetError::NoList(_) => StatusCode::BAD_GATEWAY,
             GetError::Write { .. } | GetError::Ended | _ => StatusCode::INTERNAL_SERVER_ERROR,
         },

@@ -47,6 +47,7 @@ mod round;
 mod serve;
 mod session;
 mod sharing;
+mod small;
 mod sources;
 mod stream;
 mod suggester;

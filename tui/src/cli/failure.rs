@@ -413,7 +413,7 @@ fn get(error: &GetError) -> u8 {
     match error {
         GetError::Unreached(_) | GetError::Nowhere { .. } => UNREACHABLE,
         GetError::NotThere(_) => REFUSED,
-        GetError::NoProvider => USAGE,
+        GetError::NoProvider | GetError::NobodyToAsk => USAGE,
         GetError::NoList(_) | GetError::Write { .. } | GetError::Ended | _ => FAILED,
     }
 }

@@ -238,9 +238,9 @@ fn say(globals: &Globals, event: &'static str, pin: &PinLine) -> Result<(), Fail
         return Ok(out::text(format!("{name} is pinned no more: {when}"))?);
     }
     let what = if pin.whole {
-        format::bytes(pin.bytes)
+        format!("{}, pinned", format::bytes(pin.bytes))
     } else {
-        "not whole yet, the same `peerway pin` goes on".to_owned()
+        "a pin that is not whole yet, the same `peerway pin` goes on".to_owned()
     };
     let until = pin.until_ms.map_or_else(String::new, |until| {
         // What is left of a minute counts as one.
@@ -248,7 +248,7 @@ fn say(globals: &Globals, event: &'static str, pin: &PinLine) -> Result<(), Fail
         let left = format::age(std::time::Duration::from_millis(left));
         format!(", for {left}")
     });
-    out::text(format!("{name}: {what}, pinned{until}"))?;
+    out::text(format!("{name}: {what}{until}"))?;
     Ok(out::text(format!("peerway get {}", pin.link))?)
 }
 

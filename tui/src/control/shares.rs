@@ -110,7 +110,7 @@ impl GetFailure {
         match error {
             GetError::Unreached(_) | GetError::Nowhere { .. } => Self::Unreachable,
             GetError::NotThere(_) => Self::Refused,
-            GetError::NoProvider => Self::Usage,
+            GetError::NoProvider | GetError::NobodyToAsk => Self::Usage,
             GetError::NoList(_) | GetError::Write { .. } | GetError::Ended | _ => Self::Failed,
         }
     }

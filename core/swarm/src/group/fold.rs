@@ -158,17 +158,18 @@ impl State {
         all.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// Until when an author may have written something, in milliseconds since the Unix epoch; none for whoever may still.
-    pub(super) fn wrote_until(&self, author: PeerId) -> Option<u64> {
+    /// Before when an author may have written something, in milliseconds since the Unix epoch; none for whoever may still.
+    pub(super) fn may_post_before(&self, author: PeerId) -> Option<u64> {
         let may_still = self.role(author) >= Some(Role::Member);
-        (!may_still).then(|| self.posted_until.get(&author).copied().unwrap_or(0))
+        let until = self.posted_until.get(&author);
+        (!may_still).then(|| until.map_or(0, |until| until.saturating_add(1)))
     }
 
     /// Whether this author may have written something at this time.
     #[must_use]
     pub fn may_have_posted(&self, author: PeerId, sent_ms: u64) -> bool {
-        let until = self.posted_until.get(&author);
-        self.role(author) >= Some(Role::Member) || until.is_some_and(|until| sent_ms <= *until)
+        let before = self.may_post_before(author);
+        before.is_none_or(|before| sent_ms < before)
     }
 }
 

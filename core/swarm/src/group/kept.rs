@@ -177,17 +177,15 @@ impl Kept {
         Some(oldest)
     }
 
-    /// Drops what may not have been written, of authors of whom `until` says when the last was, and says what it was.
+    /// Drops what may not have been written, of authors of whom `before` says before when they may have, and says what it was.
     pub(super) fn drop_later(
         &mut self,
-        until: impl Fn(PeerId) -> Option<u64>,
+        before: impl Fn(PeerId) -> Option<u64>,
     ) -> Vec<(u64, PostId)> {
         let mut gone = Vec::new();
         for (author, share) in &self.authors {
-            if let Some(until) = until(*author) {
-                let later = share
-                    .posts
-                    .range((until.saturating_add(1), PostId([0; 32]))..);
+            if let Some(before) = before(*author) {
+                let later = share.posts.range((before, PostId([0; 32]))..);
                 gone.extend(later.copied());
             }
         }

@@ -621,7 +621,7 @@ impl Machine {
     /// What somebody wrote after it was removed is kept by nobody who knows of that, also where it came before that was known.
     fn drop_late_posts(&mut self) {
         let state = Arc::clone(self.log.shared_state());
-        let gone = self.kept.drop_later(|author| state.wrote_until(author));
+        let gone = self.kept.drop_later(|author| state.may_post_before(author));
         if gone.is_empty() {
             return;
         }

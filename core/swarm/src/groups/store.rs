@@ -1,10 +1,12 @@
 //! What outlives a restart: each group's log, where its members are met, the keys of its epochs, and its posts.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use peerway::PeerId;
 use redb::{
     Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
     WriteTransaction,
@@ -25,8 +27,12 @@ const FORM: Form = Form {
     cache: Some(8 << 20),
     prepare: make,
 };
-/// Of others: what is not on the disk yet, and would be lost with the database's memory. Beyond it the oldest come again from others.
+/// Changes that are in the database's memory alone, at most; and, while the disk takes nothing, posts and cards that wait for it. Beyond
+/// it those of whoever has most go first, the oldest before the others, and come again from others: this node's own are on the disk before
+/// they are told. Ops and keys all wait, as what is kept later says nothing without them, and the log bounds them.
 const MAX_PENDING: usize = 4_096;
+/// Posts whose going waits for the disk. Beyond it the oldest go once the node is started anew.
+const MAX_FORGOTTEN: usize = 16 * MAX_PENDING;
 
 type Key = &'static [u8; 32];
 
@@ -62,16 +68,28 @@ pub(super) struct Store {
     pending: Mutex<Pending>,
 }
 
-/// What was kept and is not on the disk yet.
+/// What was changed and is not on the disk yet.
 #[derive(Debug, Default)]
 struct Pending {
-    records: Vec<(GroupId, Record)>,
-    /// So many of them are in the memory of the database that is open, where they are read.
+    /// In the order in which it was.
+    changes: Vec<(GroupId, Change)>,
+    /// So many of them are in the memory of the database, where they are read,
     written: usize,
-    /// Posts are to go from the disk.
-    forgets: bool,
+    /// as it was opened then.
+    opening: u64,
     /// Why the last try failed.
     failing: Option<String>,
+    /// Posts and cards that went, as too many waited.
+    dropped: u64,
+}
+
+/// Something that changes what is kept of a group.
+#[derive(Clone, Debug)]
+enum Change {
+    Keep(Record),
+    Forget(u64, PostId),
+    /// All of the group goes.
+    Drop,
 }
 
 /// The ids and names of the groups that are kept in this folder while no node uses it.
@@ -98,10 +116,14 @@ impl Store {
     }
 
     fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, Trouble>) -> Result<T, StoreError> {
-        self.file.with(act).map_err(|source| StoreError {
+        self.file.with(act).map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: DatabaseFileError) -> StoreError {
+        StoreError {
             path: self.file.path().to_owned(),
             source,
-        })
+        }
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
@@ -115,7 +137,14 @@ impl Store {
 
     /// Why nothing is kept at the moment; none if it is.
     pub(super) fn failing(&self) -> Option<String> {
-        self.pending().failing.clone()
+        let pending = self.pending();
+        let why = pending.failing.clone()?;
+        Some(match pending.dropped {
+            0 => why,
+            count => format!(
+                "{why}; {count} posts and addresses of others are let go, and come again once this node was started anew"
+            ),
+        })
     }
 
     /// What all groups are called, but for those whose log is damaged.
@@ -138,70 +167,80 @@ impl Store {
     /// waits for that.
     pub(super) fn keep(&self, group: GroupId, records: Vec<Record>) -> Result<(), StoreError> {
         let mut pending = self.pending();
-        let new = records.into_iter().map(|record| (group, record));
-        pending.records.extend(new);
-        let beyond = pending.records.len().saturating_sub(MAX_PENDING);
-        pending.records.drain(..beyond);
-        pending.written = pending.written.saturating_sub(beyond);
-        if pending.failing.is_some() {
-            return Ok(());
-        }
-        let new = pending.records.get(pending.written..).unwrap_or_default();
-        let kept = self.with(|database| keep(database, new, Durability::None));
-        pending.note(kept, false)
+        let new = records.into_iter();
+        pending
+            .changes
+            .extend(new.map(|record| (group, Change::Keep(record))));
+        self.soon(&mut pending)
     }
 
     /// Keeps what is this node's own: it is on the disk after that, or nowhere.
     pub(super) fn keep_own(&self, group: GroupId, records: &[Record]) -> Result<(), StoreError> {
         let mut pending = self.pending();
-        let others = pending.records.get(pending.written..).unwrap_or_default();
-        let own = records.iter().map(|record| (group, record.clone()));
-        let all: Vec<_> = others.iter().cloned().chain(own).collect();
-        let kept = self.with(|database| keep(database, &all, Durability::Immediate));
-        pending.note(kept, true)
+        let own = records.iter();
+        let own: Vec<_> = own.map(|it| (group, Change::Keep(it.clone()))).collect();
+        let kept = self.write(&mut pending, &own, Durability::Immediate);
+        if kept.is_err() {
+            // A disk that fails at the end may have taken it all the same.
+            pending.forget(group, posts(records));
+        }
+        kept
     }
 
     /// Has all that is kept on the disk.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         let mut pending = self.pending();
-        if pending.records.is_empty() && !pending.forgets && pending.failing.is_none() {
+        if pending.changes.is_empty() && pending.failing.is_none() {
             return Ok(());
         }
-        let new = pending.records.get(pending.written..).unwrap_or_default();
-        let kept = self.with(|database| keep(database, new, Durability::Immediate));
-        pending.note(kept, true)
+        self.write(&mut pending, &[], Durability::Immediate)
     }
 
     /// Drops posts; from the disk with the next [`flush`](Self::flush).
     pub(super) fn forget(&self, group: GroupId, posts: &[(u64, PostId)]) -> Result<(), StoreError> {
-        let forget = |database: &Database| {
-            let mut transaction = database.begin_write()?;
-            transaction
-                .set_durability(Durability::None)
-                .map_err(redb::Error::from)?;
-            {
-                let mut table = transaction.open_table(POSTS)?;
-                for (at, id) in posts {
-                    table.remove((group.as_bytes(), *at, id.as_bytes()))?;
-                }
-            }
-            Ok(transaction.commit()?)
-        };
         let mut pending = self.pending();
-        pending.forgets = true;
-        let is_gone = |record: &Record| matches!(record, Record::Post(post) if posts.iter().any(|(_, id)| *id == post.id()));
-        pending.drop_where(|of, record| of == group && is_gone(record));
-        if pending.failing.is_some() {
-            // They go once the node is started anew.
-            return Ok(());
-        }
-        self.with(forget)
+        pending.forget(group, posts.iter().copied());
+        self.soon(&mut pending)
     }
 
-    /// Drops all of a group.
+    /// Drops all of a group; with the next [`flush`](Self::flush) if the disk takes nothing now.
     pub(super) fn drop_group(&self, group: GroupId) -> Result<(), StoreError> {
-        self.pending().drop_where(|of, _| of == group);
-        self.with(|database| drop_group(database, group))
+        let mut pending = self.pending();
+        pending.drop_where(|of, _| of == group);
+        pending.changes.push((group, Change::Drop));
+        self.write(&mut pending, &[], Durability::Immediate)
+    }
+
+    /// Has what is new in the database's memory, unless the disk took nothing the last time.
+    fn soon(&self, pending: &mut Pending) -> Result<(), StoreError> {
+        if pending.failing.is_some() {
+            pending.make_room((MAX_PENDING, MAX_FORGOTTEN));
+            return Ok(());
+        }
+        let is_much = pending.changes.len() > MAX_PENDING;
+        let durability = match is_much {
+            true => Durability::Immediate,
+            false => Durability::None,
+        };
+        self.write(pending, &[], durability)
+    }
+
+    /// Writes what the database that is open does not have yet, and this after it.
+    fn write(
+        &self,
+        pending: &mut Pending,
+        own: &[(GroupId, Change)],
+        durability: Durability,
+    ) -> Result<(), StoreError> {
+        let opening = self.file.with_opening(|database, opening| {
+            let is_same = pending.opening == opening;
+            let written = if is_same { pending.written } else { 0 };
+            let new = pending.changes.get(written..).unwrap_or_default();
+            write(database, new.iter().chain(own), durability)?;
+            Ok(opening)
+        });
+        let opening = opening.map_err(|source| self.failed(source));
+        pending.note(opening, matches!(durability, Durability::Immediate))
     }
 
     pub(super) fn post(
@@ -255,15 +294,20 @@ impl Store {
 }
 
 impl Pending {
-    /// After something was written, on the disk or in memory alone.
+    /// After something was written to the database of this opening, on the disk or in memory alone.
     fn note(
         &mut self,
-        written: Result<(), StoreError>,
+        written: Result<u64, StoreError>,
         is_on_disk: bool,
     ) -> Result<(), StoreError> {
         match &written {
-            Ok(()) if is_on_disk => *self = Self::default(),
-            Ok(()) => self.written = self.records.len(),
+            Ok(opening) if is_on_disk => {
+                *self = Self {
+                    opening: *opening,
+                    ..Self::default()
+                };
+            }
+            Ok(opening) => (self.written, self.opening) = (self.changes.len(), *opening),
             Err(error) => {
                 if self.failing.is_none() {
                     tracing::warn!(%error, "what is said in groups is not kept");
@@ -271,20 +315,92 @@ impl Pending {
                 (self.written, self.failing) = (0, Some(error.to_string()));
             }
         }
-        written
+        written.map(|_| ())
     }
 
-    fn drop_where(&mut self, is_dropped: impl Fn(GroupId, &Record) -> bool) {
+    /// These posts go, from what waits too.
+    fn forget(&mut self, group: GroupId, posts: impl Iterator<Item = (u64, PostId)>) {
+        let gone: BTreeSet<_> = posts.collect();
+        self.drop_where(|of, change| match change {
+            Change::Keep(Record::Post(post)) => {
+                of == group && gone.contains(&(post.sent_ms(), post.id()))
+            }
+            Change::Keep(Record::Op(_) | Record::Card(_) | Record::Key(..))
+            | Change::Forget(..)
+            | Change::Drop => false,
+        });
+        let gone = gone.into_iter();
+        self.changes
+            .extend(gone.map(|(at, id)| (group, Change::Forget(at, id))));
+    }
+
+    /// Lets the oldest go of whoever has most of the posts and cards, and posts be forgotten later, where there are more than so many.
+    fn make_room(&mut self, (most, forgotten): (usize, usize)) {
+        let (mut of_authors, mut gone) = (BTreeMap::<PeerId, usize>::new(), 0);
+        for (_, change) in &self.changes {
+            if let Some(author) = change.author() {
+                *of_authors.entry(author).or_default() += 1;
+            }
+            gone += usize::from(matches!(change, Change::Forget(..)));
+        }
+        let count: usize = of_authors.values().sum();
+        let mut beyond = BTreeMap::<PeerId, usize>::new();
+        for _ in most..count {
+            let largest = of_authors.iter_mut().max_by_key(|(_, count)| **count);
+            if let Some((author, count)) = largest {
+                *count -= 1;
+                *beyond.entry(*author).or_default() += 1;
+                self.dropped += 1;
+            }
+        }
+        let mut late = gone.saturating_sub(forgotten);
+        if beyond.is_empty() && late == 0 {
+            return;
+        }
+        self.changes.retain(|(_, change)| {
+            let left = match (change.author(), change) {
+                (Some(author), _) => beyond.get_mut(&author),
+                (None, Change::Forget(..)) => Some(&mut late),
+                (None, Change::Keep(_) | Change::Drop) => None,
+            };
+            let Some(left) = left.filter(|left| **left > 0) else {
+                return true;
+            };
+            *left -= 1;
+            false
+        });
+    }
+
+    fn drop_where(&mut self, is_dropped: impl Fn(GroupId, &Change) -> bool) {
         let mut at = 0;
         let mut left = self.written;
-        self.records.retain(|(group, record)| {
-            let is_dropped = is_dropped(*group, record);
+        self.changes.retain(|(group, change)| {
+            let is_dropped = is_dropped(*group, change);
             left -= usize::from(is_dropped && at < self.written);
             at += 1;
             !is_dropped
         });
         self.written = left;
     }
+}
+
+impl Change {
+    /// Of a post or a card that is to be kept.
+    fn author(&self) -> Option<PeerId> {
+        match self {
+            Self::Keep(Record::Post(post)) => Some(post.author()),
+            Self::Keep(Record::Card(card)) => Some(card.author()),
+            Self::Keep(Record::Op(_) | Record::Key(..)) | Self::Forget(..) | Self::Drop => None,
+        }
+    }
+}
+
+/// Those of these records, by when they were sent.
+fn posts(records: &[Record]) -> impl Iterator<Item = (u64, PostId)> {
+    records.iter().filter_map(|record| match record {
+        Record::Post(post) => Some((post.sent_ms(), post.id())),
+        Record::Op(_) | Record::Card(_) | Record::Key(..) => None,
+    })
 }
 
 /// All tables, so that who reads finds them.
@@ -299,17 +415,24 @@ fn make(database: &Database) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn keep(
+fn write<'a>(
     database: &Database,
-    records: &[(GroupId, Record)],
+    changes: impl Iterator<Item = &'a (GroupId, Change)>,
     durability: Durability,
 ) -> Result<(), Trouble> {
     let mut transaction = database.begin_write()?;
     transaction
         .set_durability(durability)
         .map_err(redb::Error::from)?;
-    for (group, record) in records {
-        put(&transaction, group.as_bytes(), record)?;
+    for (group, change) in changes {
+        match change {
+            Change::Keep(record) => put(&transaction, group.as_bytes(), record)?,
+            Change::Forget(at, id) => {
+                let mut posts = transaction.open_table(POSTS)?;
+                posts.remove((group.as_bytes(), *at, id.as_bytes()))?;
+            }
+            Change::Drop => drop_group(&transaction, group.as_bytes())?,
+        }
     }
     Ok(transaction.commit()?)
 }
@@ -402,27 +525,22 @@ fn groups(database: &Database) -> Result<Vec<(GroupId, Known)>, Trouble> {
     Ok(known)
 }
 
-fn drop_group(database: &Database, group: GroupId) -> Result<(), Trouble> {
-    let transaction = database.begin_write()?;
-    {
-        let key = group.as_bytes();
-        let two = || (key, LOWEST)..=(key, HIGHEST);
-        transaction
-            .open_table(OPS)?
-            .retain_in((key, 0)..=(key, u64::MAX), |_, _| false)?;
-        transaction
-            .open_table(CARDS)?
-            .retain_in(two(), |_, _| false)?;
-        transaction
-            .open_table(KEYS)?
-            .retain_in(two(), |_, _| false)?;
-        let posts = (key, 0, LOWEST)..=(key, u64::MAX, HIGHEST);
-        transaction
-            .open_table(POSTS)?
-            .retain_in(posts, |_, _| false)?;
-        transaction.open_table(READ)?.remove(key)?;
-    }
-    transaction.commit()?;
+fn drop_group(transaction: &WriteTransaction, key: &[u8; 32]) -> Result<(), Trouble> {
+    let two = || (key, LOWEST)..=(key, HIGHEST);
+    transaction
+        .open_table(OPS)?
+        .retain_in((key, 0)..=(key, u64::MAX), |_, _| false)?;
+    transaction
+        .open_table(CARDS)?
+        .retain_in(two(), |_, _| false)?;
+    transaction
+        .open_table(KEYS)?
+        .retain_in(two(), |_, _| false)?;
+    let posts = (key, 0, LOWEST)..=(key, u64::MAX, HIGHEST);
+    transaction
+        .open_table(POSTS)?
+        .retain_in(posts, |_, _| false)?;
+    transaction.open_table(READ)?.remove(key)?;
     Ok(())
 }
 
@@ -433,4 +551,22 @@ fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     postcard::from_bytes(bytes).ok()
+}
+
+/// What of this waits for a disk that takes nothing, where no more than so many posts and cards may.
+#[cfg(test)]
+pub(super) fn left_of(records: impl Iterator<Item = Record>, most: usize) -> Vec<Record> {
+    let group = GroupId::from_bytes([1; 32]);
+    let changes = records.map(|record| (group, Change::Keep(record)));
+    let mut pending = Pending {
+        changes: changes.collect(),
+        ..Pending::default()
+    };
+    pending.make_room((most, 0));
+    let left = pending.changes.into_iter();
+    let left = left.filter_map(|(_, change)| match change {
+        Change::Keep(record) => Some(record),
+        Change::Forget(..) | Change::Drop => None,
+    });
+    left.collect()
 }

@@ -1,5 +1,7 @@
 //! What a node that ends at any moment, or whose disk is full, has of its groups.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use tempfile::TempDir;
 
 use super::*;
@@ -10,7 +12,10 @@ fn builder() -> Builder {
 }
 
 async fn groups(folder: &TempDir) -> Groups {
-    let key = peerway::SecretKey::from_seed(&[3; 32]);
+    groups_of(folder, peerway::SecretKey::from_seed(&[3; 32])).await
+}
+
+async fn groups_of(folder: &TempDir, key: peerway::SecretKey) -> Groups {
     let endpoint = builder().secret_key(key).bind().await.unwrap();
     Groups::open(folder.path(), endpoint, builder()).unwrap()
 }
@@ -57,7 +62,7 @@ async fn what_a_full_disk_does_not_take_is_refused_and_not_told_and_what_comes_l
     node.post(group, "one").unwrap();
     let mut events = node.events();
     let disk = node.0.store.is_full();
-    disk.store(true, std::sync::atomic::Ordering::Relaxed);
+    disk.store(true, Relaxed);
     let guest = peerway::SecretKey::from_seed(&[4; 32]).id();
     let refused = [
         node.post(group, "two").unwrap_err(),
@@ -75,7 +80,7 @@ async fn what_a_full_disk_does_not_take_is_refused_and_not_told_and_what_comes_l
     assert_eq!((view.posts, view.members.len()), (1, 1));
     assert!(view.unkept.is_some());
     assert_eq!(node.all().len(), 1);
-    disk.store(false, std::sync::atomic::Ordering::Relaxed);
+    disk.store(false, Relaxed);
     node.post(group, "three").unwrap();
     assert_eq!(node.view(group).unwrap().unkept, None);
     assert_eq!(texts(&node, group), ["one", "three"]);
@@ -88,24 +93,136 @@ async fn what_came_of_others_while_the_disk_was_full_is_there_once_it_is_not() {
     let folder = TempDir::new().unwrap();
     let node = groups(&folder).await;
     let group = node.create("home").unwrap();
-    // Of another node of the same key, as others hand posts on.
-    let other = TempDir::new().unwrap();
-    let file = "groups.redb";
-    std::fs::copy(folder.path().join(file), other.path().join(file)).unwrap();
-    let elsewhere = groups(&other).await;
-    elsewhere.post(group, "hello").unwrap();
-    let posts = elsewhere.0.store.last(group, 1).unwrap();
-    let records: Vec<_> = posts.into_iter().map(Record::Post).collect();
+    let records = said_elsewhere(&folder, group, &["hello"]).await;
     let disk = node.0.store.is_full();
     // What is in memory alone is lost with the database, and comes back.
     node.0.store.keep(group, records).unwrap();
-    disk.store(true, std::sync::atomic::Ordering::Relaxed);
+    disk.store(true, Relaxed);
     node.0.store.flush().unwrap_err();
-    disk.store(false, std::sync::atomic::Ordering::Relaxed);
+    disk.store(false, Relaxed);
     node.0.store.flush().unwrap();
     assert_eq!(texts(&node, group), ["hello"]);
     let found = after_a_crash(&folder).await;
     assert_eq!(texts(&found, group), ["hello"]);
+}
+
+/// Posts of another node of the same key, as others hand them on.
+async fn said_elsewhere(folder: &TempDir, group: GroupId, texts: &[&str]) -> Vec<Record> {
+    let elsewhere = after_a_crash(folder).await;
+    for text in texts {
+        elsewhere.post(group, text).unwrap();
+    }
+    let posts = elsewhere.0.store.last(group, texts.len()).unwrap();
+    posts.into_iter().map(Record::Post).collect()
+}
+
+#[tokio::test]
+async fn what_came_of_others_is_kept_though_the_disk_fails_at_something_else_meanwhile() {
+    let folder = TempDir::new().unwrap();
+    let node = groups(&folder).await;
+    let group = node.create("home").unwrap();
+    let records = said_elsewhere(&folder, group, &["one", "two"]).await;
+    let [one, two] = &records[..] else {
+        panic!("two were posted");
+    };
+    let (store, disk) = (&node.0.store, node.0.store.is_full());
+    for record in [one, two] {
+        store.keep(group, vec![record.clone()]).unwrap();
+        // Its file is opened anew after that.
+        disk.store(true, Relaxed);
+        store.set_read_until(group, 1).unwrap_err();
+        disk.store(false, Relaxed);
+        assert_eq!(store.failing(), None);
+    }
+    store.flush().unwrap();
+    assert_eq!(texts(&node, group), ["one", "two"]);
+    let found = after_a_crash(&folder).await;
+    assert_eq!(texts(&found, group), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn what_was_forgotten_does_not_come_back_by_a_disk_that_fails() {
+    let folder = TempDir::new().unwrap();
+    let node = groups(&folder).await;
+    let group = node.create("home").unwrap();
+    for text in ["one", "two", "three"] {
+        node.post(group, text).unwrap();
+    }
+    let (store, disk) = (&node.0.store, node.0.store.is_full());
+    let posts = store.last(group, 3).unwrap();
+    let at = |which: usize| [(posts[which].sent_ms(), posts[which].id())];
+    store.forget(group, &at(0)).unwrap();
+    disk.store(true, Relaxed);
+    store.set_read_until(group, 1).unwrap_err();
+    // Nor does what goes while nothing can be written.
+    store.flush().unwrap_err();
+    store.forget(group, &at(1)).unwrap();
+    disk.store(false, Relaxed);
+    store.flush().unwrap();
+    assert_eq!(texts(&node, group), ["three"]);
+    let found = after_a_crash(&folder).await;
+    assert_eq!(texts(&found, group), ["three"]);
+}
+
+#[tokio::test]
+async fn a_group_that_was_left_while_the_disk_was_full_goes_once_it_is_not() {
+    let folder = TempDir::new().unwrap();
+    let node = groups(&folder).await;
+    let [left, other] = ["left", "other"].map(|name| node.create(name).unwrap());
+    let disk = node.0.store.is_full();
+    disk.store(true, Relaxed);
+    node.leave(left).await.unwrap_err();
+    disk.store(false, Relaxed);
+    node.0.store.flush().unwrap();
+    let found = after_a_crash(&folder).await.all();
+    let found: Vec<_> = found.iter().map(|group| group.id.clone()).collect();
+    assert_eq!(found, [other.to_string()]);
+}
+
+#[tokio::test]
+async fn what_was_posted_is_there_once_though_the_node_is_killed_before_anybody_hears_of_it() {
+    let folder = TempDir::new().unwrap();
+    let node = groups(&folder).await;
+    let group = node.create("home").unwrap();
+    let draft = |machine: &mut Machine, now| machine.draft("mine", None, now);
+    let post = node.change(group, draft).unwrap().unwrap();
+    let kept = [Record::Post(post.clone())];
+    node.0.store.keep_own(group, &kept).unwrap();
+    let found = after_a_crash(&folder).await;
+    assert_eq!(texts(&found, group), ["mine"]);
+    // It is told to whoever lacks it, and the next one is another.
+    let is_kept = |member: &Member| member.machine.kept().sent_ms(post.id()).is_some();
+    assert!(found.with(group, is_kept).unwrap());
+    found.post(group, "next").unwrap();
+    let last = found.0.store.last(group, 2).unwrap();
+    assert_eq!(last[1].seq(), post.seq() + 1);
+}
+
+#[tokio::test]
+async fn what_a_full_disk_cannot_take_and_too_much_waits_for_goes_of_whoever_said_most() {
+    let (folder, flooded) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let node = groups(&folder).await;
+    let group = node.create("home").unwrap();
+    let flood = said_elsewhere(&folder, group, &["1", "2", "3", "4", "5"]).await;
+    let ben = peerway::SecretKey::from_seed(&[4; 32]);
+    let quiet = groups_of(&flooded, ben.clone()).await;
+    let theirs = quiet.create("theirs").unwrap();
+    quiet.post(theirs, "quiet").unwrap();
+    let quiet: Vec<_> = quiet.0.store.last(theirs, 1).unwrap();
+    let quiet = quiet.into_iter().map(Record::Post);
+    let guest = Body::Add {
+        member: ben.id(),
+        role: Role::Member,
+    };
+    let op = node.change(group, |machine, now| machine.draft_op(guest, now));
+    let op = op.unwrap().unwrap().records().remove(0);
+    let kept = store::left_of(quiet.chain([op]).chain(flood), 3);
+    let text = |record: &Record| match record {
+        Record::Post(post) => Some(post.author() == ben.id()),
+        Record::Op(_) | Record::Card(_) | Record::Key(..) => None,
+    };
+    let kept: Vec<_> = kept.iter().map(text).collect();
+    assert_eq!(kept, [Some(true), None, Some(false), Some(false)]);
 }
 
 #[tokio::test]

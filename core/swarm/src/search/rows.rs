@@ -70,6 +70,8 @@ pub struct Rows {
     /// Who has it, and at which rank.
     found: BTreeMap<Content, BTreeMap<PeerId, usize>>,
     shown: BTreeSet<Content>,
+    /// Who answered and has nothing: each of those who are asked at most.
+    without: BTreeSet<PeerId>,
     /// Who was asked and is not there.
     away: BTreeSet<PeerId>,
     bytes: usize,
@@ -103,8 +105,15 @@ impl Rows {
     /// Takes the answer of a peer, best hits first, in the place of all that directories said of it. A peer answers once.
     pub(super) fn take(&mut self, peer: PeerId, is_known: bool, hits: Vec<Hit>) {
         let known = self.publishers.get(&peer);
-        if known.is_some_and(|it| it.has_answered) || !self.has_room(peer) {
+        let has_answered = known.is_some_and(|it| it.has_answered) || self.without.contains(&peer);
+        if has_answered || !hits.is_empty() && !self.has_room(peer) {
             self.dropped.answers += 1;
+            return;
+        }
+        if hits.is_empty() {
+            // It takes nobody's place, and what directories say of it counts no more.
+            self.forget(peer);
+            self.without.insert(peer);
             return;
         }
         self.forget(peer);
@@ -122,7 +131,8 @@ impl Rows {
     /// Takes what a directory says that a peer has. Who has answered itself has said it better.
     pub(super) fn list(&mut self, peer: PeerId, is_known: bool, hit: Hit) {
         let known = self.publishers.get(&peer);
-        if known.is_some_and(|it| it.has_answered || it.hits.len() >= MAX_HITS) {
+        let has_more = known.is_none_or(|it| !it.has_answered && it.hits.len() < MAX_HITS);
+        if !has_more || self.without.contains(&peer) {
             return;
         }
         if !self.has_room(peer) {
@@ -455,11 +465,23 @@ mod tests {
     fn answers_beyond_the_limit_and_second_ones_are_dropped_and_counted() {
         let mut rows = Rows::default();
         for seed in 0..MAX_ANSWERS as u16 + 2 {
+            rows.take(id(seed), false, vec![hit("a")]);
+        }
+        rows.take(id(0), false, vec![hit("b")]);
+        assert_eq!(rows.dropped().answers, 3);
+        assert_eq!(names(&all(&mut rows)), ["a"]);
+    }
+
+    #[test]
+    fn who_has_nothing_takes_no_place_of_those_who_have() {
+        let mut rows = Rows::default();
+        for seed in 1..=MAX_ANSWERS as u16 {
             rows.take(id(seed), false, Vec::new());
         }
         rows.take(id(0), false, vec![hit("a")]);
-        assert_eq!(rows.dropped().answers, 3);
-        assert_eq!(rows.pop(), None);
+        rows.take(id(1), false, vec![hit("b")]);
+        assert_eq!(rows.dropped().answers, 1, "a second one");
+        assert_eq!(names(&all(&mut rows)), ["a"]);
     }
 
     proptest! {
@@ -468,7 +490,8 @@ mod tests {
             let mut rows = Rows::default();
             let (mut told, mut shown) = (BTreeSet::new(), Vec::new());
             for (seed, hits, pops) in answers {
-                if !rows.publishers.contains_key(&id(seed)) {
+                let has_nothing = rows.without.contains(&id(seed));
+                if !rows.publishers.contains_key(&id(seed)) && !has_nothing {
                     told.extend(hits.iter().take(MAX_HITS).copied());
                 }
                 let hits = hits.iter().map(|it| hit(&it.to_string())).collect();

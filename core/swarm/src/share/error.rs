@@ -56,6 +56,11 @@ pub enum GetError {
         /// Those of them that answered.
         reached: usize,
     },
+    /// There is neither a peer nor a group of which the hash could be asked.
+    #[error(
+        "there is nobody to ask for it: pair with somebody by `peerway pair`, join a group by `peerway group join`, or name a link instead of a hash"
+    )]
+    NobodyToAsk,
     /// The link names nobody.
     #[error("the link names nobody who has it: ask for a new one")]
     NoProvider,

@@ -26,6 +26,7 @@ use super::{
     fetch::{self, DISK_PAUSE, Fetch},
     layout::{Layout, layout},
     object::{Object, Origin, Source},
+    small::put,
     sources::Sources,
     stream::Opened,
 };
@@ -34,7 +35,7 @@ use crate::store::{
     part::{Part, alone},
 };
 
-/// Files of a folder that are fetched at once: large ones, and those of one unit.
+/// Files of a folder that are fetched at once: large ones, and into the store those of one unit.
 pub(super) const FILES: usize = 4;
 pub(super) const SMALL_FILES: usize = 48;
 /// How long another who fetches the same into the same folder is waited for, and how often is looked.
@@ -220,15 +221,14 @@ impl Get<'_> {
             };
             of_its_kind.push((path, file));
         }
-        for (files, at_once) in [(small, SMALL_FILES), (large, FILES)] {
-            let each = stream::iter(files).map(|(path, file)| async move {
-                let path = self.one_of_many(file, path, None).await;
-                path.map(|path| (file.hash, path))
-            });
-            let mut each = each.buffer_unordered(at_once);
-            while let Some(done) = each.next().await {
-                first.extend([done?]);
-            }
+        first.extend(self.small(&small).await?);
+        let each = stream::iter(large).map(|(path, file)| async move {
+            let path = self.one_of_many(file, path, None).await;
+            path.map(|path| (file.hash, path))
+        });
+        let mut each = each.buffer_unordered(FILES);
+        while let Some(done) = each.next().await {
+            first.extend([done?]);
         }
         for (path, file) in equal {
             let first = first.get(&file.hash).cloned();
@@ -311,18 +311,13 @@ impl Get<'_> {
         let work = Arc::new(work);
         let object = self.content(&work, file).await?;
         let place = self.place.clone();
-        let part = Part::file_name(file.hash);
         let named = self
             .blocking(move || {
-                loop {
-                    let free = place.free(&path)?;
-                    if place.put(&work, &part, &free)? {
-                        let outline = format!("{}.outline", file.hash);
-                        // Small content has none.
-                        let _ = work.remove_file(outline);
-                        return Ok(free);
-                    }
-                }
+                let named = put(&place, &work, &path, file.hash)?;
+                let outline = format!("{}.outline", file.hash);
+                // Small content has none.
+                let _ = work.remove_file(outline);
+                Ok(named)
             })
             .await?;
         let path = self.folder.join(named.to_path());
@@ -421,7 +416,7 @@ impl Get<'_> {
     }
 
     /// Does something in the folder that may take its time, again and again while the disk is full.
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl Fn() -> io::Result<T> + Clone + Send + 'static,
     ) -> Result<T, GetError> {
@@ -448,7 +443,7 @@ impl Get<'_> {
     }
 
     /// What all that is fetched is a part of.
-    fn roots(&self) -> [Hash; 1] {
+    pub(super) fn roots(&self) -> [Hash; 1] {
         [self.sources.wanted()]
     }
 

@@ -105,7 +105,8 @@ impl Sharing {
     /// [taken away](Self::unpin). What is there is not fetched again, and what is shared in place is kept where it is.
     ///
     /// # Errors
-    /// See [`KeepError`]. The pin stays, and the same once more goes on.
+    /// See [`KeepError`]. The pin stays, and the same once more goes on; one that is new and has no room is none. What did not come takes no
+    /// room.
     pub async fn pin(
         &self,
         link: &Link,
@@ -115,7 +116,26 @@ impl Sharing {
     ) -> Result<Pin, KeepError> {
         check_name(name)?;
         let new = Pin::new(link, name, until);
-        let mut pin = self.in_store(move |catalog| catalog.pin(new)).await?;
+        let noted = self.in_store(move |catalog| {
+            let pins = catalog.pins()?;
+            let is_new = pins.iter().all(|it| it.name != new.name);
+            Ok((catalog.pin(new)?, is_new))
+        });
+        let (pin, is_new) = noted.await?;
+        let kept = self.keep_all(link, pin.clone(), progress).await;
+        let has_no_room = |error: &KeepError| matches!(error, KeepError::Store(error) if matches!(**error, StoreError::NoRoom { .. }));
+        if is_new && kept.as_ref().is_err_and(has_no_room) {
+            self.in_store(move |catalog| catalog.refuse(&pin)).await?;
+        }
+        kept
+    }
+
+    async fn keep_all(
+        &self,
+        link: &Link,
+        mut pin: Pin,
+        progress: &Progress,
+    ) -> Result<Pin, KeepError> {
         let files = match link.kind {
             Kind::File => vec![File::new(link.hash, link.size, false)],
             Kind::Folder => self.keep_lists(link).await?,
@@ -123,7 +143,14 @@ impl Sharing {
         pin.files = files.len() as u64;
         pin.bytes = files.iter().map(|file| file.size).sum();
         progress.begin(pin.files, pin.bytes);
-        self.keep_each(link, files, progress).await?;
+        let hashes: Vec<_> = files.iter().map(|file| file.hash).collect();
+        if let Err(error) = self.keep_each(link, files, progress).await {
+            let sharing = self.clone();
+            let release =
+                move |catalog: &Catalog| catalog.release(&hashes, |hash| sharing.is_in_use(hash));
+            self.in_store(release).await?;
+            return Err(error);
+        }
         pin.whole = true;
         self.in_store(move |catalog| catalog.pin(pin)).await
     }

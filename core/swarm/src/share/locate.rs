@@ -2,14 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream};
-use peerway::Ticket;
-use tokio::time::{Instant, timeout, timeout_at};
+use futures_util::{
+    StreamExt,
+    stream::{self, FuturesUnordered},
+};
+use peerway::{PeerId, Ticket, services::files::tree::MIN_UNIT};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
     ALPN, GetError, Hash, Kind, Link, Outline, Sharing,
     collection::Root,
-    session::Session,
+    outline::MAX_SIZE,
+    session::{NoOutline, Session},
     wire::{Ask, Described, MAX_ANSWER, Told},
 };
 use crate::frame;
@@ -19,8 +23,13 @@ const MAX_ASKED: usize = 512;
 const AT_ONCE: usize = 32;
 /// How long one may take to be reached, and to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long others may take after the first that has it.
+/// How long others may take after the first that has it, before one of them is to show it.
 const MORE: Duration = Duration::from_millis(500);
+/// How long whoever shows it may take before another is to do so as well, beside what that takes over a slow line; how many do at once.
+const NEXT: Duration = Duration::from_secs(3);
+const SHOWN_AT_ONCE: usize = 4;
+/// Bytes a second over a slow line, of 1 Mbit/s.
+const SLOW: u64 = 128 << 10;
 
 /// A peer that has some of it, and of how much.
 struct Holder {
@@ -28,47 +37,64 @@ struct Holder {
     session: Arc<Session>,
     size: u64,
     is_whole: bool,
+    /// Whether it was asked to show it.
+    is_asked: bool,
 }
 
 impl Sharing {
-    /// A link to what has this hash, to be had from those of these peers that have some of it, who all hear what is looked for. They
-    /// have to show that its size is right, and that it is the list of a folder if it seems to be one. The hash says nothing of a name,
-    /// nor whom it is meant for: it is called by its beginning, and is not public.
+    /// A link to what has this hash, to be had from those of these peers that have some of it, who all hear what is looked for. One of them
+    /// has to show that its size is right, and that it is the list of a folder if it seems to be one; while none does, the others are
+    /// asked on. The hash says nothing of a name, nor whom it is meant for: it is called by its beginning, and is not public.
     ///
     /// # Errors
-    /// [`GetError::Nowhere`] if none has it, or lets this node have it, and [`GetError::NoProvider`] without peers.
+    /// [`GetError::Nowhere`] if none has it, or lets this node have it, and [`GetError::NobodyToAsk`] without peers.
     pub async fn locate(&self, hash: Hash, mut peers: Vec<Ticket>) -> Result<Link, GetError> {
         let own = self.endpoint().id();
-        peers.retain(|peer| peer.id() != own && !self.is_liar(peer.id()));
+        peers.retain(|it| it.id() != own && !self.is_liar(it.id()) && !self.shuns(it.id()));
         peers.truncate(MAX_ASKED);
         if peers.is_empty() {
-            return Err(GetError::NoProvider);
+            return Err(GetError::NobodyToAsk);
         }
-        let asked = peers.len();
+        let (asked, mut reached) = (peers.len(), 0);
         let asking = peers.into_iter().map(|peer| self.ask_for(hash, peer));
         let mut answers = stream::iter(asking).buffer_unordered(AT_ONCE);
-        let (mut holders, mut reached) = (Vec::new(), 0);
-        let mut until = None;
+        let (mut holders, mut showing) = (Vec::new(), FuturesUnordered::new());
+        // When the next of them is to show it; none before there is one.
+        let (mut next_at, mut all_answered) = (None, false);
         loop {
-            let next = match until {
-                Some(until) => timeout_at(until, answers.next()).await.ok().flatten(),
-                None => answers.next().await,
-            };
-            let Some(answer) = next else { break };
-            reached += usize::from(answer.is_some());
-            if let Some(Some(holder)) = answer {
-                holders.push(holder);
-                until.get_or_insert_with(|| Instant::now() + MORE);
+            let is_due = next_at.is_some_and(|at| at <= Instant::now());
+            let has_room = showing.len() < SHOWN_AT_ONCE;
+            if (is_due || all_answered && showing.is_empty())
+                && has_room
+                && let Some(next) = next(&mut holders)
+            {
+                showing.push(self.show_by(hash, next.size, next.session.clone()));
+                next_at = Some(Instant::now() + NEXT + time_of(next.size));
+            }
+            if all_answered && showing.is_empty() {
+                return Err(GetError::Nowhere { asked, reached });
+            }
+            let is_left = has_room && holders.iter().any(|it| !it.is_asked);
+            tokio::select! {
+                answer = answers.next(), if !all_answered => {
+                    all_answered = answer.is_none();
+                    reached += usize::from(answer.as_ref().is_some_and(Option::is_some));
+                    if let Some(Some(Some(holder))) = answer {
+                        holders.push(holder);
+                        next_at.get_or_insert_with(|| Instant::now() + MORE);
+                    }
+                }
+                Some((peer, size, kind)) = showing.next(), if !showing.is_empty() => {
+                    if let Some(kind) = kind {
+                        let link = Link::new(hash, size, kind, &hash.short());
+                        return Ok(link.from_providers(with_it(holders, size)));
+                    }
+                    holders.retain(|it| it.ticket.id() != peer);
+                    next_at = Some(Instant::now());
+                }
+                () = sleep_until(next_at.unwrap_or_else(Instant::now)), if is_left && next_at.is_some() => {}
             }
         }
-        for (size, holders) in by_size(holders) {
-            if let Some(kind) = shown(hash, size, &holders).await {
-                let link = Link::new(hash, size, kind, &hash.short());
-                let providers = holders.into_iter().map(|it| it.ticket);
-                return Ok(link.from_providers(providers.collect()));
-            }
-        }
-        Err(GetError::Nowhere { asked, reached })
     }
 
     /// Whether a peer has some of it; none if it does not answer.
@@ -82,10 +108,44 @@ impl Sharing {
                 session,
                 size: described.size,
                 is_whole: described.held.is_none(),
+                is_asked: false,
             });
             Some(holder)
         };
         timeout(PATIENCE, asking).await.ok().flatten()
+    }
+
+    /// What it is, if this one shows that content of this hash and size is there. Whoever shows something else is a liar.
+    async fn show_by(
+        &self,
+        hash: Hash,
+        size: u64,
+        session: Arc<Session>,
+    ) -> (PeerId, u64, Option<Kind>) {
+        let peer = session.peer();
+        let showing = async {
+            if Outline::of_small(hash, size).is_none() {
+                return match session.outline(hash, size).await {
+                    Ok(_) => Some(Kind::File),
+                    Err(NoOutline::NotThere) => None,
+                    Err(NoOutline::Wrong) => {
+                        self.lied(hash, peer);
+                        None
+                    }
+                };
+            }
+            let data = match size {
+                0 => Vec::new(),
+                _ => session.unit(hash, 0, size as usize).await.ok()?,
+            };
+            if Hash::of(&data) != hash {
+                self.lied(hash, peer);
+                return None;
+            }
+            Some(kind(&session, &data).await)
+        };
+        let shown = timeout(PATIENCE + 2 * time_of(size), showing).await;
+        (peer, size, shown.ok().flatten())
     }
 }
 
@@ -105,42 +165,32 @@ async fn described(session: &Session, hash: Hash) -> Option<Option<Described>> {
     }
 }
 
-/// The sizes that were told, those first that most tell, and of each those who do, who has all of it first.
-fn by_size(holders: Vec<Holder>) -> Vec<(u64, Vec<Holder>)> {
-    let mut sizes: BTreeMap<u64, Vec<Holder>> = BTreeMap::new();
-    for holder in holders {
-        sizes.entry(holder.size).or_default().push(holder);
-    }
-    let mut sizes: Vec<_> = sizes.into_iter().collect();
-    sizes.sort_by_key(|(_, holders)| std::cmp::Reverse(holders.len()));
-    for (_, holders) in &mut sizes {
-        holders.sort_by_key(|holder| !holder.is_whole);
-    }
-    sizes
+/// How long it takes over a slow line to show content of so many bytes.
+fn time_of(size: u64) -> Duration {
+    let bytes = match size <= MIN_UNIT {
+        true => size,
+        false => Outline::bytes_for(size.min(MAX_SIZE)) as u64,
+    };
+    Duration::from_millis(bytes * 1000 / SLOW)
 }
 
-/// What it is, if one of these shows that content of this hash and size is there.
-async fn shown(hash: Hash, size: u64, holders: &[Holder]) -> Option<Kind> {
-    let outline = Outline::of_small(hash, size);
-    for Holder { session, .. } in holders {
-        let showing = async {
-            let Some(outline) = &outline else {
-                return session.outline(hash, size).await.ok().map(|_| Kind::File);
-            };
-            let data = match outline.is_empty() {
-                true => Vec::new(),
-                false => session.unit(hash, 0, size as usize).await.ok()?,
-            };
-            if Hash::of(&data) != hash {
-                return None;
-            }
-            Some(kind(session, &data).await)
-        };
-        if let Ok(Some(kind)) = timeout(PATIENCE, showing).await {
-            return Some(kind);
-        }
+/// The next that is to show it: of the size that most tell, and one that has all of it if there is one.
+fn next(holders: &mut [Holder]) -> Option<&mut Holder> {
+    let mut sizes: BTreeMap<u64, usize> = BTreeMap::new();
+    for holder in holders.iter() {
+        *sizes.entry(holder.size).or_default() += 1;
     }
-    None
+    let left = holders.iter_mut().filter(|it| !it.is_asked);
+    let next = left.max_by_key(|it| (sizes.get(&it.size).copied(), it.is_whole))?;
+    next.is_asked = true;
+    Some(next)
+}
+
+/// Those who have content of this size, who has all of it first.
+fn with_it(mut holders: Vec<Holder>, size: u64) -> Vec<Ticket> {
+    holders.retain(|it| it.size == size);
+    holders.sort_by_key(|it| !it.is_whole);
+    holders.into_iter().map(|it| it.ticket).collect()
 }
 
 /// A list of a folder names pages, of which whoever has it has the first; a file that looks like one does not.
@@ -154,5 +204,21 @@ async fn kind(session: &Session, data: &[u8]) -> Kind {
     match described(session, page).await {
         Some(Some(described)) if described.size == size => Kind::Folder,
         _ => Kind::File,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_outline_is_waited_for_over_a_slow_line() {
+        let megabit = |bytes: usize| Duration::from_secs_f64(bytes as f64 * 8.0 / 1e6);
+        for size in [1 << 30, 1 << 40] {
+            let takes = megabit(Outline::bytes_for(size));
+            let waited = PATIENCE + 2 * time_of(size);
+            assert!(waited > takes + PATIENCE / 2, "{takes:?}, {waited:?}");
+        }
+        assert!(time_of(1 << 30) < NEXT, "and the next is asked soon");
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesOrdered};
 use peerway::{Connection, PeerId, RecvStream, SendStream, Ticket};
 use quinn::WriteError;
 use tokio::{
@@ -36,6 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TO_READ: Duration = Duration::from_secs(60);
 /// Wants of one lane that wait.
 const MAX_WANTS: usize = 128;
+/// Units of one lane that are looked up ahead of being sent, and up to how many bytes each is read then.
+const FOUND_AHEAD: usize = 8;
+const SHORT: usize = 32 << 10;
 /// How often is told what there is more.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 /// Everything else that is sent over the same link goes first.
@@ -290,6 +294,8 @@ async fn lane(
 #[derive(Default)]
 struct Wants {
     queue: Mutex<VecDeque<Option<(Hash, u32)>>>,
+    /// Those before them, which are looked up.
+    ahead: Mutex<VecDeque<Option<(Hash, u32)>>>,
     more: Notify,
     fewer: Notify,
 }
@@ -305,8 +311,9 @@ async fn read(wants: &Wants, mut recv: RecvStream) -> Result<(), FrameError> {
                 wants.more.notify_one();
             }
             Want::Cancel { hash, unit } => {
-                let mut queue = lock(&wants.queue);
-                if let Some(want) = queue.iter_mut().find(|it| **it == Some((hash, unit))) {
+                let (mut ahead, mut queue) = (lock(&wants.ahead), lock(&wants.queue));
+                let mut all = ahead.iter_mut().chain(queue.iter_mut());
+                if let Some(want) = all.find(|it| **it == Some((hash, unit))) {
                     *want = None;
                 }
             }
@@ -315,21 +322,42 @@ async fn read(wants: &Wants, mut recv: RecvStream) -> Result<(), FrameError> {
     Ok(())
 }
 
+impl Wants {
+    fn next(&self) -> Option<Option<(Hash, u32)>> {
+        let mut ahead = lock(&self.ahead);
+        let next = lock(&self.queue).pop_front()?;
+        ahead.push_back(next);
+        self.fewer.notify_one();
+        Some(next)
+    }
+
+    /// Whether the first of those that are looked up is wanted still; it is no more after that.
+    fn is_wanted(&self) -> bool {
+        lock(&self.ahead).pop_front().flatten().is_some()
+    }
+}
+
 async fn send_each(
     sharing: &Sharing,
     peer: PeerId,
     wants: &Wants,
     mut send: SendStream,
 ) -> Result<(), FrameError> {
+    let mut found = FuturesOrdered::new();
     loop {
-        let next = lock(&wants.queue).pop_front();
-        let Some(want) = next else {
-            wants.more.notified().await;
-            continue;
+        while found.len() < FOUND_AHEAD
+            && let Some(want) = wants.next()
+        {
+            found.push_back(find(sharing, peer, want));
+        }
+        let has_room = found.len() < FOUND_AHEAD;
+        let next = tokio::select! {
+            Some(next) = found.next(), if !found.is_empty() => next,
+            () = wants.more.notified(), if has_room => continue,
         };
-        wants.fewer.notify_one();
-        if let Some((hash, unit)) = want
-            && send_unit(sharing, peer, (hash, unit), &mut send).await?
+        let is_wanted = wants.is_wanted();
+        if let Some(found) = next.filter(|_| is_wanted)
+            && send_unit(sharing, peer, found, &mut send).await?
         {
             continue;
         }
@@ -337,24 +365,57 @@ async fn send_each(
     }
 }
 
-/// Sends a unit in slices, each when it is the peer's turn; false if it is not there. It is read when it is the turn of the first, so
-/// that of those who wait nothing is in memory.
+/// A unit that is there.
+struct Found {
+    object: Arc<Object>,
+    unit: u32,
+    len: usize,
+    /// What is short is read while what was wanted before it is sent, as a folder may have ten thousand such files.
+    data: Option<Vec<u8>>,
+}
+
+async fn find(sharing: &Sharing, peer: PeerId, want: Option<(Hash, u32)>) -> Option<Found> {
+    let (hash, unit) = want?;
+    let object = sharing.find(hash, peer).await?;
+    let len = object.outline().len(unit)?;
+    let data = match len <= SHORT {
+        true => Some(read_unit(&object, unit).await?),
+        false => None,
+    };
+    Some(Found {
+        object,
+        unit,
+        len,
+        data,
+    })
+}
+
+async fn read_unit(object: &Arc<Object>, unit: u32) -> Option<Vec<u8>> {
+    let object = object.clone();
+    let read = spawn_blocking(move || object.unit(unit)).await;
+    read.ok().flatten()
+}
+
+/// Sends a unit in slices, each when it is the peer's turn; false if it is not there. Unless it is short, it is read when it is the turn
+/// of the first, so that of those who wait little is in memory.
 async fn send_unit(
     sharing: &Sharing,
     peer: PeerId,
-    (hash, unit): (Hash, u32),
+    found: Found,
     send: &mut SendStream,
 ) -> Result<bool, FrameError> {
-    let Some(object) = sharing.find(hash, peer).await else {
-        return Ok(false);
-    };
-    let Some(len) = object.outline().len(unit) else {
-        return Ok(false);
-    };
+    let Found {
+        object,
+        unit,
+        len,
+        data,
+    } = found;
     let mut leave = Some(enter(sharing, peer, len).await?);
-    let content = object.clone();
-    let read = spawn_blocking(move || content.unit(unit)).await;
-    let Some(data) = read.ok().flatten() else {
+    let data = match data {
+        Some(data) => Some(data),
+        None => read_unit(&object, unit).await,
+    };
+    let Some(data) = data else {
         return Ok(false);
     };
     object.sent(peer, unit);

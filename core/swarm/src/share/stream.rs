@@ -201,6 +201,13 @@ impl Fetching {
             fetched = self.fetch() => fetched,
             () = self.sharing.endpoint().closed() => Err(GetError::Ended.into()),
         };
+        if fetched.is_err() {
+            let hash = self.file.hash;
+            let release = move |catalog: &Catalog| catalog.release(&[hash], |_| false);
+            if let Err(error) = self.sharing.in_store(release).await {
+                tracing::warn!(%hash, %error, "what did not come still counts as kept");
+            }
+        }
         self.opened.state.send_replace(match fetched {
             Ok(()) => State::Whole,
             Err(error) => State::Failed(error),

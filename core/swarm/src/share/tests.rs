@@ -46,6 +46,13 @@ impl Node {
     }
 
     async fn with(may: bool, options: Options) -> Self {
+        Self::of(move |_| may, options).await
+    }
+
+    async fn of(
+        may: impl Fn(peerway::PeerId) -> bool + Send + Sync + 'static,
+        options: Options,
+    ) -> Self {
         let endpoint = Endpoint::builder()
             .bind_addr(([127, 0, 0, 1], 0).into())
             .lan_discovery(false)
@@ -53,7 +60,7 @@ impl Node {
             .bind()
             .await
             .unwrap();
-        let sharing = Sharing::with(endpoint.clone(), move |_| may, options);
+        let sharing = Sharing::with(endpoint.clone(), may, options);
         let served = sharing.clone();
         let serve = move |connection| served.clone().serve(connection);
         let router = Router::new(endpoint.clone()).accept(ALPN, serve);
@@ -172,8 +179,58 @@ async fn who_may_not_have_what_it_knows_the_hash_of_is_told_that_it_is_nowhere()
     };
     assert_eq!(located.unwrap_err().to_string(), nowhere.to_string());
     let own = vec![b.endpoint.ticket()];
-    let located = b.sharing.locate(link.hash, own).await;
-    assert!(matches!(located, Err(GetError::NoProvider)), "{located:?}");
+    let located = b.sharing.locate(link.hash, own).await.unwrap_err();
+    assert!(matches!(located, GetError::NobodyToAsk), "{located:?}");
+    let said = located.to_string();
+    for way in ["peerway pair", "peerway group join", "a link"] {
+        assert!(said.contains(way), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_quick_to_say_something_wrong_does_not_end_the_search_for_a_hash() {
+    let (liar, getter) = (Node::new().await, Node::new().await);
+    // It answers once it is known that the other lied.
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let wait = move || released.lock().is_ok_and(|it| it.recv().is_err());
+    let may = move |_| tokio::task::block_in_place(&wait);
+    let late = Node::of(may, Options::default()).await;
+    let data = data(3_000_000);
+    let link = late.link(&late.write("f", &data), false).await;
+    let outline = Outline::unchecked(link.hash, link.size, &[7; 12 * 32]);
+    let wrong = Source::Bytes(data.into());
+    let object = Object::new(Arc::new(outline), true, wrong);
+    liar.sharing.put(Arc::new(object)).await;
+    let mut notices = getter.sharing.notices();
+    let peers = [&liar, &late].map(|node| node.endpoint.ticket());
+    let locating = getter.sharing.locate(link.hash, peers.to_vec());
+    let releasing = async {
+        let lied = notices.recv().await.unwrap();
+        assert!(matches!(lied, super::Notice::Lied { .. }), "{lied:?}");
+        drop(release);
+    };
+    let both = async { tokio::join!(locating, releasing) };
+    let (located, ()) = timeout(PATIENCE, both).await.unwrap();
+    let located = located.unwrap();
+    assert_eq!(located.size, link.size);
+    let from: Vec<_> = located.providers.iter().map(|it| it.id()).collect();
+    assert_eq!(from, [late.endpoint.id()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_blocked_is_not_asked_for_a_hash_and_hears_nothing_of_it() {
+    let (blocked, shunned) = (Node::new().await, crate::Shunned::default());
+    let link = blocked.link(&blocked.write("f", b"it"), true).await;
+    shunned.set([blocked.endpoint.id()]);
+    let options = Options {
+        shunned,
+        ..Options::default()
+    };
+    let getter = Node::with(true, options).await;
+    let peers = vec![blocked.endpoint.ticket()];
+    let located = getter.sharing.locate(link.hash, peers).await;
+    assert!(matches!(located, Err(GetError::NobodyToAsk)), "{located:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,6 +251,37 @@ async fn a_folder_is_fetched_with_all_that_is_in_it() {
     );
     assert!(read("sub/empty").is_empty() && got.path.join("nothing").is_dir());
     assert_eq!(got.path, b.folder.path().join("photos"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_many_small_files_is_there_and_does_not_come_again() {
+    let (a, b) = (Node::new().await, Node::new().await);
+    let text = |at: usize| format!("file {at}").repeat(200);
+    for at in 0..1_300 {
+        a.write(&format!("many/{}/{at}", at % 9), text(at).as_bytes());
+    }
+    let path = a.folder.path().join("many");
+    let link = a.link(&path, true).await;
+    // One is not there any more.
+    let (gone, away) = (path.join("1/1"), a.folder.path().join("away"));
+    fs::rename(&gone, &away).unwrap();
+    assert!(b.get(&link).await.is_err());
+    let before = a.sharing.sent_bytes();
+    fs::rename(&away, &gone).unwrap();
+    a.link(&path, true).await;
+    let got = b.get(&link).await.unwrap();
+    assert_eq!(got.files, 1_300);
+    for at in 0..1_300 {
+        let there = fs::read(got.path.join(format!("{}/{at}", at % 9)));
+        assert_eq!(there.unwrap(), text(at).as_bytes(), "{at}");
+    }
+    let sent = a.sharing.sent_bytes() - before;
+    // With the lists of what is in the folder.
+    assert!(got.resumed > 150_000, "{got:?}");
+    assert!(sent + got.resumed < got.bytes + 100_000, "{sent}, {got:?}");
+    let mut own = link;
+    own.providers = vec![b.endpoint.ticket()];
+    assert_eq!(Node::new().await.get(&own).await.unwrap().files, 1_300);
 }
 
 #[tokio::test(flavor = "multi_thread")]

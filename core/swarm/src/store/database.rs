@@ -28,6 +28,14 @@ pub enum DatabaseFileError {
         "another program has it open, as a command does that shares or fetches: end that first"
     )]
     Open,
+    /// Another process has it, which locks files otherwise.
+    #[error("a program of another version has it open: end that first")]
+    OpenByOther,
+    /// It is whole, and of an earlier version, by the number of its form.
+    #[error(
+        "an earlier version of this program wrote it, in a form that this one does not read ({0}): run that version with it, or begin in another folder"
+    )]
+    OldForm(u8),
     /// What is in it was not written by a node, or not all of it is there.
     #[error("it is damaged: {0}; restore it, or move it away to begin with none")]
     Damaged(String),
@@ -56,6 +64,8 @@ impl From<Trouble> for DatabaseFileError {
             redb::Error::Io(error) => Self::Disk(error),
             redb::Error::PreviousIo => Self::Disk(io::Error::other("it failed just now")),
             redb::Error::DatabaseAlreadyOpen => Self::Open,
+            redb::Error::LockProtocolMismatch => Self::OpenByOther,
+            redb::Error::UpgradeRequired(form) => Self::OldForm(form),
             other => Self::Damaged(other.to_string()),
         }
     }
@@ -105,10 +115,17 @@ pub(crate) struct Form {
 pub(crate) struct DatabaseFile {
     path: PathBuf,
     form: Form,
-    open: RwLock<Option<Database>>,
+    open: RwLock<Opened>,
     /// Has the disk take nothing more.
     #[cfg(test)]
     pub(crate) is_full: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+/// The database, if it is open, and how often it was opened: what a transaction left in memory alone is of one opening.
+#[derive(Debug, Default)]
+struct Opened {
+    database: Option<Database>,
+    count: u64,
 }
 
 impl DatabaseFile {
@@ -117,7 +134,7 @@ impl DatabaseFile {
         Self {
             path: path.to_owned(),
             form,
-            open: RwLock::new(None),
+            open: RwLock::default(),
             #[cfg(test)]
             is_full: std::sync::Arc::default(),
         }
@@ -137,22 +154,34 @@ impl DatabaseFile {
         &self,
         act: impl FnOnce(&Database) -> Result<T, Trouble>,
     ) -> Result<T, DatabaseFileError> {
-        let done = loop {
+        self.with_opening(|database, _| act(database))
+    }
+
+    /// The same, told which opening of the file this is: another one knows nothing of what was not on the disk.
+    pub(crate) fn with_opening<T>(
+        &self,
+        act: impl FnOnce(&Database, u64) -> Result<T, Trouble>,
+    ) -> Result<T, DatabaseFileError> {
+        let (done, of) = loop {
             let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(database) = &*open {
-                break act(database);
+            if let Some(database) = &open.database {
+                break (act(database, open.count), open.count);
             }
             drop(open);
             let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-            if open.is_none() {
-                *open = Some(self.begin()?);
+            if open.database.is_none() {
+                open.database = Some(self.begin()?);
+                open.count += 1;
             }
         };
         done.map_err(|trouble| {
             let error = DatabaseFileError::from(trouble);
             if matches!(error, DatabaseFileError::Disk(_)) {
-                // Nothing can be done with it any more.
-                *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
+                let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+                if open.count == of {
+                    // Nothing can be done with it any more.
+                    open.database = None;
+                }
             }
             error
         })
@@ -389,6 +418,20 @@ mod tests {
             assert!(matches!(error, DatabaseFileError::Damaged(_)), "{error:?}");
             assert!(error.to_string().contains("move it away"), "{error}");
             assert_eq!(fs::read(file.path()).unwrap(), content.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_a_program_of_another_version_has_or_wrote_is_not_called_damaged() {
+        let said = |error: DatabaseError| DatabaseFileError::from(Trouble::from(error));
+        let open = said(DatabaseError::LockProtocolMismatch);
+        assert!(matches!(open, DatabaseFileError::OpenByOther), "{open:?}");
+        let old = said(DatabaseError::UpgradeRequired(2));
+        assert!(matches!(old, DatabaseFileError::OldForm(2)), "{old:?}");
+        for error in [open, old] {
+            let error = error.to_string();
+            assert!(error.contains("version"), "{error}");
+            assert!(!error.contains("move it away"), "{error}");
         }
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     catalog::{Catalog, CatalogError, Kept, Stored},
+    part::Part,
     sweep::{Disk, Extent, sweep},
 };
 use crate::share::{Hash, Kind, Link};
@@ -149,7 +150,7 @@ pub struct Room {
 pub struct Swept {
     /// Pieces of content.
     pub contents: u64,
-    /// Bytes of these.
+    /// Bytes that were there of these.
     pub bytes: u64,
     /// What there is now.
     pub room: Room,
@@ -211,6 +212,36 @@ impl Catalog {
         self.open_folder()?;
         self.free(Extent::Room(needed), user, now)?;
         Ok(self.note(new)?)
+    }
+
+    /// Of what was to be fetched and did not come nothing is noted any more, so that it takes no room; what is being fetched, or of which
+    /// some came, stays.
+    pub(crate) fn release(
+        &self,
+        hashes: &[Hash],
+        is_used: impl Fn(Hash) -> bool,
+    ) -> Result<(), StoreError> {
+        let _alone = self.tend();
+        let mut gone = Vec::new();
+        for hash in hashes {
+            let kept = self.kept(*hash)?;
+            let is_missing = kept.is_some_and(|kept| kept.whole.is_none());
+            if is_missing && !is_used(*hash) && came(&self.folder(), *hash) == 0 {
+                gone.push(*hash);
+            }
+        }
+        if !gone.is_empty() {
+            self.forget(&gone)?;
+        }
+        gone.iter().for_each(|hash| remove(&self.folder(), *hash));
+        Ok(())
+    }
+
+    /// Takes a pin away again that was refused.
+    pub(crate) fn refuse(&self, pin: &Pin) -> Result<(), StoreError> {
+        let is_it = |it: &Pin| it.name == pin.name && it.hash == pin.hash && !it.whole;
+        self.take_pins(is_it)?;
+        Ok(())
     }
 
     /// Takes pins away by their name, or by eight digits of the hash or more; those that were there. What they kept goes with one of
@@ -276,6 +307,10 @@ impl Catalog {
         if let (Extent::Room(needed), lacking @ 1..) = (extent, swept.short) {
             return Err(StoreError::NoRoom { needed, lacking });
         }
+        let mut bytes = 0u64;
+        for hash in &swept.free {
+            bytes = bytes.saturating_add(self.takes(*hash)?);
+        }
         if !swept.free.is_empty() {
             self.forget(&swept.free)?;
         }
@@ -291,8 +326,18 @@ impl Catalog {
         }
         Ok(Swept {
             contents: swept.free.len() as u64,
-            bytes: swept.bytes,
+            bytes,
             room: self.room(now)?,
+        })
+    }
+
+    /// Bytes that are there of some content, whatever it will have once it is whole.
+    fn takes(&self, hash: Hash) -> Result<u64, StoreError> {
+        let whole = self.kept(hash)?.and_then(|kept| kept.whole);
+        Ok(match whole {
+            Some(Stored::Bytes(bytes)) => bytes.len() as u64,
+            Some(Stored::File(file)) => fs::metadata(file.path()).map_or(0, |it| it.len()),
+            None => came(&self.folder(), hash),
         })
     }
 
@@ -337,6 +382,25 @@ fn remove(folder: &Path, hash: Hash) {
     // What is not there need not be removed, and what stays is found by a later sweep.
     let _ = fs::remove_file(folder.join(hash.to_string()));
     let _ = fs::remove_dir_all(folder.join(WORK).join(hash.to_string()));
+}
+
+/// Bytes that came of what is not whole.
+fn came(folder: &Path, hash: Hash) -> u64 {
+    let part = folder.join(WORK).join(hash.to_string());
+    let found = fs::metadata(part.join(Part::file_name(hash)));
+    found.map_or(0, |found| allocated(&found))
+}
+
+/// A part is as long as the whole from its beginning, with holes.
+#[cfg(unix)]
+fn allocated(found: &fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    found.len().min(found.blocks().saturating_mul(512))
+}
+
+#[cfg(not(unix))]
+fn allocated(found: &fs::Metadata) -> u64 {
+    found.len()
 }
 
 /// Removes what a crash left of content that is not kept any more.

@@ -137,11 +137,50 @@ async fn what_has_no_room_is_refused_before_anything_is_fetched() {
         "{error}"
     );
     assert_eq!(seed.sharing.sent_bytes(), sent);
+    let (pins, _) = keeper.sharing.pins().await.unwrap();
+    let pins: Vec<_> = pins.iter().map(|pin| &*pin.name).collect();
+    assert_eq!(pins, ["small"], "what was refused is no pin");
     // What nobody pins any more gives way, though it was used just now.
     keeper.sharing.unpin("small").await.unwrap();
     pin(&keeper, &second, "large").await.unwrap();
     let (_, room) = keeper.sharing.pins().await.unwrap();
     assert_eq!(room.bytes, 700_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_sent_takes_no_room_though_it_is_pinned() {
+    let (strict, kept) = (Node::letting(false).await, TempDir::new().unwrap());
+    let keeper = Node::with(true, store(&kept)).await;
+    let quota = Some(1_000_000);
+    keeper.sharing.sweep(Extent::Tidy, quota).await.unwrap();
+    for (name, len) in [("one unit", 200_000), ("many", 900_000)] {
+        let link = strict.link(&strict.write(name, &data(len)), false).await;
+        let refused = pin(&keeper, &link, name).await.unwrap_err();
+        assert!(matches!(refused, KeepError::Get(_)), "{refused}");
+        let (pins, room) = keeper.sharing.pins().await.unwrap();
+        assert!(pins.iter().all(|pin| !pin.whole));
+        assert_eq!((room.bytes, room.pinned), (0, 0), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_freed_is_told_as_what_was_there_of_it() {
+    let (seed, kept) = (Node::new().await, TempDir::new().unwrap());
+    let link = seed
+        .link(&seed.write("film", &data(60_000_000)), true)
+        .await;
+    let viewer = Node::with(true, store(&kept)).await;
+    read(&viewer, &link, 59_000_000..60_000_000).await.unwrap();
+    let freed = loop {
+        let freed = viewer.sharing.sweep(Extent::All, None).await.unwrap();
+        // Whoever fetched it may hold it for a moment.
+        if freed.contents > 0 {
+            break freed;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!((1_000_000..15_000_000).contains(&freed.bytes), "{freed:?}");
+    assert_eq!(freed.room.bytes, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
