@@ -9,7 +9,8 @@ use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::{
-    Access, Connection, Event, EventKind, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
+    Access, Connection, Event, EventKind, NodeSnapshot, PathPolicy, PeerId, RelayUrl, SecretKey,
+    Ticket,
     net::{backlog::Backlog, clock::unix_ms, command::Command, relay::RelayDht, search::Searches},
     relay::RelayError,
 };
@@ -266,6 +267,15 @@ impl Endpoint {
     /// anyway, but with longer and longer pauses. Without a link to the peer nothing happens.
     pub async fn retry(&self, peer: PeerId) {
         let _ = self.0.commands.send(Command::Retry { peer }).await;
+    }
+
+    /// Which paths may carry the data of a peer from now on, whether there is a link to it or not; for as long as the node runs. A link
+    /// that is direct goes to the relay at once where that alone is wanted, and its streams go on; where all paths may be used again, a
+    /// direct one is looked for at once. [`PeerSnapshot::policy`](crate::PeerSnapshot::policy) shows it.
+    ///
+    /// [`PathPolicy::RelayOnly`] keeps the addresses of this node from the peer from then on; what it was told before it knows.
+    pub async fn set_path_policy(&self, peer: PeerId, policy: PathPolicy) {
+        let _ = self.0.commands.send(Command::Policy { peer, policy }).await;
     }
 
     /// Closes all connections with a peer, whoever opened them, as [`Connection::close`] does. It may dial again: see

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use peerway::{
     Access, Bytes, ConnectError, Connection, Endpoint, NodeSnapshot, OnlineError, PathInfo,
-    PeerState, RelayUrl, Router, SecretKey,
+    PathPolicy, PeerState, RelayUrl, Router, SecretKey,
     quic::{ConnectionError, close},
     relay::RelayError,
     services::ping,
@@ -94,6 +94,46 @@ async fn two_nodes_meet_through_a_relay_and_go_direct() {
     back.write_all(b"world").await.unwrap();
     back.finish().unwrap();
     assert_eq!(recv.read_to_end(10).await.unwrap(), b"world");
+    a.close().await;
+    b.close().await;
+}
+
+#[tokio::test]
+async fn a_direct_link_is_kept_to_the_relay_for_one_peer_and_let_go_again_under_a_stream() {
+    let relay = relay().await;
+    let (a, b) = (node(Some(&relay)).await, node(Some(&relay)).await);
+    let patience = Duration::from_secs(20);
+    let (out, incoming) = timeout(patience, pair(&a, &b)).await.unwrap();
+    let (mut send, mut recv) = out.open_bi().await.unwrap();
+    send.write_all(b"?").await.unwrap();
+    let (mut back, mut there) = incoming.accept_bi().await.unwrap();
+    let mut byte = [0];
+    there.read_exact(&mut byte).await.unwrap();
+    let mut states = [out.watch_status(), incoming.watch_status()];
+    for (policy, state) in [
+        (PathPolicy::Auto, PeerState::Direct),
+        (PathPolicy::RelayOnly, PeerState::Relayed),
+        (PathPolicy::Auto, PeerState::Direct),
+    ] {
+        a.set_path_policy(b.id(), policy).await;
+        for of in &mut states {
+            let becomes = of.wait_for(|status| status.state == state);
+            timeout(patience, becomes).await.unwrap().unwrap();
+        }
+        send.write_all(b"?").await.unwrap();
+        let read = there.read_exact(&mut byte);
+        timeout(patience, read).await.unwrap().unwrap();
+        back.write_all(b"!").await.unwrap();
+        let read = recv.read_exact(&mut byte);
+        timeout(patience, read).await.unwrap().unwrap();
+        let mut snapshots = a.snapshots();
+        let is_shown = |seen: &Arc<NodeSnapshot>| {
+            let shown = seen.peer(b.id());
+            shown.is_some_and(|peer| peer.policy == policy)
+        };
+        let shown = timeout(patience, snapshots.wait_for(is_shown)).await;
+        shown.unwrap().unwrap();
+    }
     a.close().await;
     b.close().await;
 }

@@ -54,7 +54,7 @@ use std::{
 };
 
 use futures_util::stream::BoxStream;
-use peerway::{NodeSnapshot, PathInfo, PeerId, SwarmSnapshot, Ticket};
+use peerway::{NodeSnapshot, PathInfo, PathPolicy, PeerId, SwarmSnapshot, Ticket};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{Told, commons::Commons};
@@ -148,6 +148,8 @@ pub enum Request {
     Ping { until_direct: bool },
     /// Look for a direct path now.
     Retry,
+    /// Have its data carried by these paths alone, as long as the node runs.
+    Policy(PathPolicy),
     /// End all connections with it.
     Disconnect,
     /// Let it in no more, nor dial it.

@@ -28,8 +28,8 @@ use super::{
     turned_away::TurnedAway,
 };
 use crate::{
-    Access, Caller, CandidatePair, Explanation, NatReport, PathInfo, PeerId, PeerSnapshot,
-    PeerState, SecretKey, Traffic, addr::Families,
+    Access, Caller, CandidatePair, Explanation, NatReport, PathInfo, PathPolicy, PeerId,
+    PeerSnapshot, PeerState, SecretKey, Traffic, addr::Families,
 };
 
 /// All decisions of a node about its links. Takes [`Input`](super::io::Input)s and the time, gives [`Output`]s and a deadline; does nothing else.
@@ -43,6 +43,8 @@ pub struct Machine {
     peers: BTreeMap<PeerId, Box<Peer>>,
     /// Whose hellos were heard, of those who are forgotten.
     heard: Heard,
+    /// Which paths are wanted to peers, known or not, where not all are.
+    policies: BTreeMap<PeerId, PathPolicy>,
     /// Who is not let in.
     turned_away: TurnedAway,
     /// Where those peers came from that came by themselves.
@@ -90,6 +92,7 @@ pub struct PeerView {
     pub path: Option<PathInfo>,
     pub rtt: Option<Duration>,
     pub why: Option<Explanation>,
+    pub policy: PathPolicy,
     pub probes_sent: u32,
     pub probes_answered: u32,
     pub pairs: Vec<CandidatePair>,
@@ -103,6 +106,7 @@ impl From<PeerView> for PeerSnapshot {
             state: view.state,
             path: view.path,
             why: view.why,
+            policy: view.policy,
             state_age: view.age,
             rtt: view.rtt,
             loss: 0.0,
@@ -166,6 +170,7 @@ impl Machine {
             key,
             peers: BTreeMap::new(),
             heard: Heard::default(),
+            policies: BTreeMap::new(),
             turned_away: TurnedAway::default(),
             callers: Shares::new(CALLERS),
             session_indices: BTreeMap::new(),
@@ -265,6 +270,11 @@ impl Machine {
         self.peers.get(&id).and_then(|peer| peer.direct_heard())
     }
 
+    /// Which paths may carry the data of a peer, known or not.
+    pub fn policy(&self, id: PeerId) -> PathPolicy {
+        self.policies.get(&id).copied().unwrap_or_default()
+    }
+
     /// Where a peer is, as far as that is known.
     pub fn whereabouts(&self, id: PeerId) -> Option<Whereabouts> {
         self.peers.get(&id).and_then(|peer| peer.whereabouts())
@@ -280,6 +290,7 @@ impl Machine {
             rtt: path.as_ref().and_then(|(_, rtt)| *rtt),
             path: path.map(|(path, _)| path),
             why: peer.explain(&self.local, now),
+            policy: self.policy(peer.id),
             probes_sent,
             probes_answered,
             pairs: peer.pairs(now),
@@ -301,6 +312,9 @@ impl Machine {
         let newest_intro_ms = self.heard.take(id);
         let peer = Peer::new(id, now, newest_intro_ms);
         self.peers.insert(id, Box::new(peer));
+        if let Some(policy) = self.policies.get(&id).copied() {
+            self.with(now, id, |peer, ctx| peer.set_policy(ctx, policy));
+        }
         if let Some(ip) = caller {
             self.callers.take(id, Origin { peer: None, ip });
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     Action, Cause, Evidence, Explanation, Guessing, How, NatBehavior, NextReason, NextTry,
-    PeerState, PortAllocation, Side, SideEvidence,
+    PathPolicy, PeerState, PortAllocation, Side, SideEvidence,
     io::Failure,
     plan::{Plan, plan},
 };
@@ -13,6 +13,10 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) state: PeerState,
+    /// Which paths are wanted to this peer.
+    pub(crate) policy: PathPolicy,
+    /// Whether this node uses relays only for all peers.
+    pub(crate) relay_only: bool,
     pub(crate) evidence: Evidence,
     /// What the path in use was made by.
     pub(crate) how: How,
@@ -73,10 +77,32 @@ fn cause(facts: &Facts) -> Option<Cause> {
             Some(Failure::Unreached(_)) => Cause::PeerUnreached,
             Some(Failure::NoRelay) => Cause::NoRelay,
             Some(Failure::NoAddress) => Cause::NoAddress,
+            Some(Failure::Policy) => by_policy(facts),
+            None if facts.policy == PathPolicy::DirectOnly => {
+                away(facts).unwrap_or_else(|| by_policy(facts))
+            }
             Some(Failure::Silent) | None => Cause::NoAnswer,
         },
         PeerState::Punch | PeerState::Relayed => relayed(facts),
     })
+}
+
+/// The user wants it so for this peer.
+fn by_policy(facts: &Facts) -> Cause {
+    Cause::Policy {
+        policy: facts.policy,
+    }
+}
+
+/// Why the peer is not there, if it is not.
+fn away(facts: &Facts) -> Option<Cause> {
+    if facts.absent {
+        Some(Cause::PeerOffline)
+    } else if facts.unreached {
+        Some(Cause::PeerUnreached)
+    } else {
+        facts.evidence.silent.map(|_| Cause::PeerSilent)
+    }
 }
 
 /// Why a link is on the relay. What is certain comes before what is concluded from silence.
@@ -84,14 +110,11 @@ fn relayed(facts: &Facts) -> Cause {
     let Evidence {
         here, there, tried, ..
     } = &facts.evidence;
-    if facts.absent {
-        return Cause::PeerOffline;
+    if let Some(away) = away(facts) {
+        return away;
     }
-    if facts.unreached {
-        return Cause::PeerUnreached;
-    }
-    if facts.evidence.silent.is_some() {
-        return Cause::PeerSilent;
+    if facts.policy == PathPolicy::RelayOnly && !facts.relay_only {
+        return by_policy(facts);
     }
     if !here.direct {
         return Cause::RelayOnly { side: Side::Here };
@@ -229,6 +252,7 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
         Cause::NoRelay => Action::CheckRelay,
         Cause::NoAddress => Action::UseTicket,
         Cause::RelayOnly { side } => Action::AllowDirect { side },
+        Cause::Policy { .. } => Action::AllowAll,
         Cause::NothingToProbe => Action::MapPort {
             side: Some(Side::There),
         },
@@ -270,7 +294,9 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
 }
 
 fn next_try(facts: &Facts, cause: Cause) -> Option<NextTry> {
-    let settled = matches!(cause, Cause::Direct { .. } | Cause::RelayOnly { .. });
+    let by_policy = matches!(cause, Cause::Policy { .. });
+    let settled = matches!(cause, Cause::Direct { .. } | Cause::RelayOnly { .. })
+        || by_policy && facts.policy == PathPolicy::RelayOnly;
     let running = matches!(
         cause,
         Cause::Calling | Cause::Trying | Cause::PathSilent | Cause::Guessing
@@ -288,7 +314,7 @@ fn next_try(facts: &Facts, cause: Cause) -> Option<NextTry> {
         (None, NextReason::Busy)
     } else if rests {
         (facts.rest_left, NextReason::Cooldown)
-    } else if facts.state == PeerState::Failed {
+    } else if facts.state == PeerState::Failed && !by_policy {
         (Some(facts.next_in?), NextReason::Redial)
     } else if facts.next_in.is_some() {
         (facts.next_in, NextReason::Round)

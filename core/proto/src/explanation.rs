@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{NatReport, times::millis};
+use crate::{NatReport, PathPolicy, times::millis};
 
 /// Why the link to a peer stands as it does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,11 @@ pub enum Cause {
     RelayOnly {
         /// Which side; this node if both.
         side: Side,
+    },
+    /// The paths that the node was told to use for this peer leave no other way.
+    Policy {
+        /// Which paths may carry its data.
+        policy: PathPolicy,
     },
     /// The direct path is silent; data goes by the relay too until it answers or is given up.
     PathSilent,
@@ -179,6 +184,8 @@ pub enum Action {
         /// Where.
         side: Side,
     },
+    /// Allow all paths to this peer again.
+    AllowAll,
     /// Switch port guessing on.
     AllowGuessing {
         /// Where.

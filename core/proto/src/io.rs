@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    Access, EventKind, NatReport, PeerId, RelayUrl,
+    Access, EventKind, NatReport, PathPolicy, PeerId, RelayUrl,
     addr::{Families, LocalAddr, Nat64},
 };
 
@@ -157,6 +157,8 @@ pub enum Input<'a> {
     Traffic { peer: PeerId, heard: bool },
     /// Somebody wants a direct path to the peer looked for now, and not only when it is time for that.
     Retry { peer: PeerId },
+    /// Which paths may carry the peer's data from now on, whether there is a link or not.
+    Policy { peer: PeerId, policy: PathPolicy },
     /// This computer slept, or did nothing for so long that it makes no difference.
     Resumed,
     /// Who may open links from now on. Those of others end, but for what we dialled ourselves.
@@ -221,6 +223,8 @@ pub enum Route {
     Relay(RelayUrl),
     /// Both, because the address fell silent.
     Both(Pair, RelayUrl),
+    /// Nowhere for now: what leads to the peer may not carry its data.
+    Nowhere,
 }
 
 /// Why no link came about.
@@ -238,6 +242,8 @@ pub enum Failure {
     Silent,
     /// Nothing says where the peer is.
     NoAddress,
+    /// What leads to the peer is not to carry its data: see [`Input::Policy`].
+    Policy,
 }
 
 /// What a deadline is for.

@@ -33,6 +33,8 @@ mod invite;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod item;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+mod policy;
+#[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod relay_url;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod snapshot;
@@ -113,6 +115,7 @@ pub use explanation::{
 pub use identity::{ParseIdError, PeerId, SecretKey};
 pub use invite::{InviteToken, ParseInviteError};
 pub use item::{Item, MAX_ITEM_VALUE};
+pub use policy::{ParsePolicyError, PathPolicy};
 pub use relay_url::{ParseRelayUrlError, RelayUrl};
 pub use snapshot::{
     Caller, CandidatePair, Carrier, FlowSnapshot, GroupSnapshot, HomeReason, LinkReport,

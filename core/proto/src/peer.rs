@@ -49,6 +49,7 @@ mod messages;
 mod mobility;
 mod pairs;
 mod path;
+mod policy;
 mod probes;
 mod probing;
 mod relayed;
@@ -208,6 +209,9 @@ impl Peer {
 
     /// The peer asks to be said hello to, at these addresses, which nobody here dialled.
     pub(crate) fn call_back(&mut self, ctx: &mut Context<'_>, addrs: Vec<SocketAddr>) {
+        if self.demand.keeps_to_relays(ctx.local) {
+            return;
+        }
         match &self.state {
             State::Idle | State::Failed(_) => {
                 self.contact.dial_at(addrs);
@@ -324,6 +328,9 @@ impl Peer {
         opened: Opened,
         source: &Source,
     ) -> bool {
+        if self.takes_not(ctx, source) {
+            return false;
+        }
         let met = self.answer_intro(ctx, opened, source);
         let answered = met.is_some();
         self.meet(ctx, met, source);
@@ -332,8 +339,15 @@ impl Peer {
 
     /// The peer answered our hello.
     pub(crate) fn on_ack(&mut self, ctx: &mut Context<'_>, packet: AckPacket<'_>, source: &Source) {
-        let met = self.take_ack(ctx, packet, source);
-        self.meet(ctx, met, source);
+        if !self.takes_not(ctx, source) {
+            let met = self.take_ack(ctx, packet, source);
+            self.meet(ctx, met, source);
+        }
+    }
+
+    /// Whether nothing is to be heard from there, which would be answered there.
+    fn takes_not(&self, ctx: &Context<'_>, source: &Source) -> bool {
+        matches!(source, Source::Direct(_)) && self.demand.keeps_to_relays(ctx.local)
     }
 
     fn meet(&mut self, ctx: &mut Context<'_>, met: Option<Met>, source: &Source) {

@@ -16,7 +16,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Explanation, PeerId, RelayUrl, Ticket,
+    Explanation, PathPolicy, PeerId, RelayUrl, Ticket,
     times::{fine_millis, millis},
 };
 
@@ -266,6 +266,9 @@ pub struct PeerSnapshot {
     pub probes_sent: u32,
     /// Of those, the answered ones.
     pub probes_answered: u32,
+    /// Which paths may carry its data; absent where all may.
+    #[serde(default, skip_serializing_if = "PathPolicy::is_auto")]
+    pub policy: PathPolicy,
     /// Whether it was asked by other means than a link to say hello to us, which may take it a minute.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub called: bool,
@@ -294,6 +297,7 @@ impl PeerSnapshot {
             traffic: Traffic::default(),
             probes_sent: 0,
             probes_answered: 0,
+            policy: PathPolicy::Auto,
             called: false,
             pairs: Vec::new(),
             flows: Vec::new(),

@@ -22,6 +22,7 @@ mod mobility;
 mod neighbours;
 mod pairs;
 mod parts;
+mod policy;
 mod probed;
 mod random;
 mod reference;

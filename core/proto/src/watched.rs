@@ -19,7 +19,7 @@ use super::{
     io::{Input, Output, Pair, Route, Sock},
 };
 use crate::{
-    EventKind, PeerId, PeerState,
+    EventKind, PathPolicy, PeerId, PeerState,
     addr::LocalAddr,
     wire::{datagram::DatagramKind, intro},
 };
@@ -71,6 +71,7 @@ pub(crate) struct Watched {
     tcp: BTreeMap<SocketAddr, VecDeque<Instant>>,
     states: BTreeMap<PeerId, PeerState>,
     routes: BTreeMap<PeerId, Route>,
+    policies: BTreeMap<PeerId, PathPolicy>,
     /// Datagrams sent so far.
     pub(crate) datagrams: usize,
 }
@@ -99,6 +100,7 @@ impl Watched {
             tcp: BTreeMap::new(),
             states: BTreeMap::new(),
             routes: BTreeMap::new(),
+            policies: BTreeMap::new(),
             datagrams: 0,
         }
     }
@@ -234,6 +236,9 @@ impl Watched {
                 self.named.extend(addrs);
             }
             Input::Found { addrs, .. } => self.note_found(addrs),
+            Input::Policy { peer, policy } => {
+                self.policies.insert(*peer, *policy);
+            }
             Input::Retry { .. }
             | Input::RelayDraining { .. }
             | Input::RelayMoved { .. }
@@ -329,9 +334,13 @@ impl Watched {
                 let last = first.0 + u32::from(*count);
                 self.open.retain(|sock| sock.0 < first.0 || sock.0 >= last);
             }
-            Output::DialTcp { addr, .. } => self.check_tcp(now, *addr),
+            Output::DialTcp { peer, addr } => {
+                self.check_wanted(*peer, PathPolicy::RelayOnly);
+                self.check_tcp(now, *addr);
+            }
             Output::SendRelay { bytes, .. } => assert!(bytes.len() <= intro::PACKET_LEN),
-            Output::Admit { addr, .. } => {
+            Output::Admit { peer, addr } => {
+                self.check_wanted(*peer, PathPolicy::RelayOnly);
                 assert!(self.seen.contains(addr), "{addr} was never heard of");
                 self.admitted.insert(*addr);
             }
@@ -342,6 +351,10 @@ impl Watched {
                 if let Route::Direct(pair) | Route::Both(pair, _) = route {
                     let addr = pair.addr;
                     assert!(self.seen.contains(&addr), "{addr} was never heard of");
+                    self.check_wanted(*peer, PathPolicy::RelayOnly);
+                }
+                if let Route::Relay(_) | Route::Both(..) = route {
+                    self.check_wanted(*peer, PathPolicy::DirectOnly);
                 }
                 self.routes.insert(*peer, route.clone());
             }
@@ -363,6 +376,11 @@ impl Watched {
             | Output::TakeTcp { .. }
             | Output::CloseTcp { .. } => {}
         }
+    }
+
+    /// There are no such paths to peers of that policy.
+    fn check_wanted(&self, peer: PeerId, without: PathPolicy) {
+        assert_ne!(self.policies.get(&peer), Some(&without), "not wanted");
     }
 
     /// The peer's direct path was given up, if there was one.

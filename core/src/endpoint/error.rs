@@ -4,7 +4,7 @@ use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
 use quinn::ConnectionError;
 
-use crate::{LanError, RelayUrl, proto::timing::CONNECT_TIMEOUT, relay::RelayError};
+use crate::{LanError, PathPolicy, RelayUrl, proto::timing::CONNECT_TIMEOUT, relay::RelayError};
 
 /// Why a node could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +124,14 @@ pub enum ConnectError {
         relay: RelayUrl,
         /// What went wrong.
         source: RelayError,
+    },
+    /// Set the peer's policy to auto, or give its ticket with what the policy allows.
+    #[error(
+        "nothing leads to the peer that may be used, as this node was told {policy} for it: set its policy to auto"
+    )]
+    Policy {
+        /// Which paths may be used: see [`Endpoint::set_path_policy`](crate::Endpoint::set_path_policy).
+        policy: PathPolicy,
     },
     /// Get the relay's URL, or the ticket, anew. If it is the same, do not trust the network.
     #[error(

@@ -10,7 +10,7 @@ use super::{
     relay::{Answer, Question, RelayError},
     search::Search,
 };
-use crate::{Access, Event, NodeSnapshot, PeerId, RelayUrl, Ticket};
+use crate::{Access, Event, NodeSnapshot, PathPolicy, PeerId, RelayUrl, Ticket};
 
 /// What the public API asks of the driver.
 pub(crate) enum Command {
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     RenewMappings,
     /// Look for a direct path to a peer now.
     Retry { peer: PeerId },
+    /// Which paths may carry a peer's data from now on.
+    Policy { peer: PeerId, policy: PathPolicy },
     /// Close all connections with a peer.
     HangUp {
         peer: PeerId,

@@ -214,6 +214,10 @@ impl Driver {
                     Some(Command::MeasureNat) => self.nat.schedule.on_network_changed(now()),
                     Some(Command::RenewMappings) => self.gathering.doubt_mappings(),
                     Some(Command::Retry { peer }) => self.feed(Input::Retry { peer }),
+                    Some(Command::Policy { peer, policy }) => {
+                        self.feed(Input::Policy { peer, policy });
+                        self.view.touch();
+                    }
                     Some(Command::HangUp { peer, code, reason }) => self.links.hang_up(peer, code, &reason),
                     Some(Command::Shutdown { done }) => {
                         self.shutdown().await;

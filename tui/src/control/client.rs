@@ -20,7 +20,7 @@ use hyper::{
     header::{CONTENT_TYPE, HOST, SERVER},
 };
 use hyper_util::rt::TokioIo;
-use peerway::{Endpoint, NodeSnapshot, PathInfo, PeerId, SwarmSnapshot, Ticket};
+use peerway::{Endpoint, NodeSnapshot, PathInfo, PathPolicy, PeerId, SwarmSnapshot, Ticket};
 use peerway_swarm::share::Hash;
 use serde::{
     Deserialize, Serialize,
@@ -175,6 +175,14 @@ impl Client {
     /// Has the node look for a direct path to a peer now.
     pub async fn retry(&self, peer: PeerId) -> Result<(), ControlError> {
         self.post(&format!("/peers/{peer}/retry")).await
+    }
+
+    /// Has the node use only such paths for a peer, as long as it runs.
+    pub async fn set_policy(&self, peer: PeerId, policy: PathPolicy) -> Result<(), ControlError> {
+        let body = serde_json::json!({ "policy": policy }).to_string();
+        let path = format!("/peers/{peer}/policy");
+        let answer = self.send(Method::POST, &path, body).await?;
+        refused(answer).await.map(drop)
     }
 
     /// Has the node end all connections with a peer.

@@ -10,7 +10,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use peerway::{NodeSnapshot, PathInfo, PeerId, PeerSnapshot, RelaySnapshot, SwarmSnapshot, Ticket};
+use peerway::{
+    NodeSnapshot, PathInfo, PathPolicy, PeerId, PeerSnapshot, RelaySnapshot, SwarmSnapshot, Ticket,
+};
 use peerway_swarm::groups::Groups;
 use peerway_swarm::{search::Search, share::Sharing};
 use serde::{Deserialize, Serialize};
@@ -199,6 +201,7 @@ fn router(control: Control) -> Router {
         .route("/peers/{id}", get(peer).delete(disconnect))
         .route("/peers/{id}/ping", post(ping_peer))
         .route("/peers/{id}/retry", post(retry))
+        .route("/peers/{id}/policy", post(set_policy))
         .route("/peers/{id}/disconnect", post(hang_up))
         .route("/network/measure", post(measure_nat))
         .route("/network/mapping", post(renew_mappings))
@@ -489,6 +492,23 @@ async fn retry(
     Ok(StatusCode::ACCEPTED)
 }
 
+/// Has only such paths used for a peer, as long as the node runs.
+async fn set_policy(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+    body: Result<Json<Policy>, JsonRejection>,
+) -> Result<StatusCode, Refusal> {
+    let id = parse(&id)?;
+    let Policy { policy } = understood(body)?;
+    if policy == PathPolicy::Unknown {
+        let reason = "no such policy: give auto, relay_only or direct_only";
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason));
+    }
+    let endpoint = control.host.links.endpoint();
+    endpoint.set_path_policy(id, policy).await;
+    Ok(StatusCode::ACCEPTED)
+}
+
 /// Ends all connections with a peer, whoever asked for them.
 async fn hang_up(
     State(control): State<Control>,
@@ -584,6 +604,12 @@ struct Version {
 #[serde(deny_unknown_fields)]
 struct Connect {
     ticket: Ticket,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Policy {
+    policy: PathPolicy,
 }
 
 #[derive(Deserialize)]

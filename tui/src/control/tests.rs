@@ -9,7 +9,8 @@ use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use peerway::{
-    Builder, Endpoint, EventKind, NodeSnapshot, PeerState, Router, Ticket, services::swarm::Swarm,
+    Builder, Endpoint, EventKind, NodeSnapshot, PathPolicy, PeerState, Router, Ticket,
+    services::swarm::Swarm,
 };
 use peerway_swarm::{
     search::{Asker, Search},
@@ -216,6 +217,18 @@ async fn a_link_is_pinged_retried_and_ended_by_request() {
     assert!(refused.contains("direct already"), "{refused}");
     let refused = client.retry(endpoint().await.id()).await.unwrap_err();
     assert!(refused.to_string().contains("no link"), "{refused}");
+    for policy in [PathPolicy::DirectOnly, PathPolicy::Auto] {
+        client.set_policy(peer.id(), policy).await.unwrap();
+        let is_shown = |seen: &Arc<NodeSnapshot>| {
+            let shown = seen.peer(peer.id());
+            shown.is_some_and(|it| it.policy == policy)
+        };
+        let shown = timeout(PATIENCE, snapshots.wait_for(is_shown)).await;
+        shown.unwrap().unwrap();
+    }
+    let unknown = client.set_policy(peer.id(), PathPolicy::Unknown).await;
+    let refused = unknown.unwrap_err().to_string();
+    assert!(refused.contains("direct_only"), "{refused}");
     client.measure_nat().await.unwrap();
     client.renew_mappings().await.unwrap();
     client.disconnect(peer.id()).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerway::{HomeReason, PathInfo, PeerId, RelaySnapshot};
+use peerway::{HomeReason, PathInfo, PathPolicy, PeerId, RelaySnapshot};
 use tui_input::Input;
 
 use super::{
@@ -75,6 +75,11 @@ pub(super) fn begin(
             effects,
         ),
         Ask::Retry => send(model, peer, Request::Retry, now, effects),
+        Ask::NextPolicy => {
+            let next = next_policy(model, peer);
+            send(model, peer, Request::Policy(next), now, effects);
+        }
+        Ask::Policy(policy) => send(model, peer, Request::Policy(policy), now, effects),
         Ask::Disconnect => confirm(model, peer, Request::Disconnect),
         Ask::Block => confirm(model, peer, Request::Block),
         Ask::Name => {
@@ -84,6 +89,29 @@ pub(super) fn begin(
                 input: Input::new(name),
             });
         }
+    }
+}
+
+/// The policy after the one that the peer has, or was given a moment ago: auto, relay-only, direct-only.
+fn next_policy(model: &Model, peer: PeerId) -> PathPolicy {
+    let shown = model.data().snapshot.peer(peer).map(|peer| peer.policy);
+    let given = model.given.filter(|(to, _)| *to == peer);
+    match given.map(|(_, policy)| policy).or(shown) {
+        None | Some(PathPolicy::Auto) => PathPolicy::RelayOnly,
+        Some(PathPolicy::RelayOnly) => PathPolicy::DirectOnly,
+        Some(_) => PathPolicy::Auto,
+    }
+}
+
+/// A snapshot may show the policy that was given to a peer.
+pub(super) fn look_at_given(model: &mut Model) {
+    let snapshot = &model.data().snapshot;
+    let is_shown = |(to, policy): &(PeerId, PathPolicy)| {
+        let shown = snapshot.peer(*to);
+        shown.is_some_and(|peer| peer.policy == *policy)
+    };
+    if model.given.as_ref().is_some_and(is_shown) {
+        model.given = None;
     }
 }
 
@@ -112,6 +140,10 @@ pub(super) fn send(
             }
         }
         Request::Retry => format!("asking for a direct path to {name}"),
+        Request::Policy(policy) => {
+            model.given = Some((peer, *policy));
+            format!("{name}: {policy}")
+        }
         Request::Disconnect => format!("disconnecting {name}"),
         Request::Block => format!("blocking {name}"),
         Request::LetIn => format!("letting {name} in"),
@@ -185,6 +217,9 @@ pub(super) fn answered(
     let name = model.words().name(&peer);
     let (said, role) = match (answer, request) {
         (Err(reason), _) => {
+            if matches!(request, Request::Policy(_)) {
+                model.given = None;
+            }
             let reason = model.words().foreign(&reason);
             (format!("{name}: {reason}"), Role::Bad)
         }
@@ -194,6 +229,7 @@ pub(super) fn answered(
         (Ok(Answer::Done), Request::Retry) => {
             (format!("looking for a direct path to {name}"), Role::Good)
         }
+        (Ok(Answer::Done), Request::Policy(policy)) => (given(&name, *policy), Role::Good),
         (Ok(Answer::Done), Request::Disconnect) => {
             (format!("disconnected from {name}"), Role::Good)
         }
@@ -211,6 +247,20 @@ pub(super) fn answered(
         }
     };
     notify(model, said, role, now);
+}
+
+fn given(name: &str, policy: PathPolicy) -> String {
+    match policy {
+        PathPolicy::RelayOnly => {
+            format!("{name} is reached by relays only, as long as the node runs")
+        }
+        PathPolicy::DirectOnly => {
+            format!("{name} is reached directly or not at all, as long as the node runs")
+        }
+        PathPolicy::Auto | PathPolicy::Unknown | _ => {
+            format!("{name} is reached by the best path again")
+        }
+    }
 }
 
 /// `phone 38 41 37 · 39 ms direct v4`: the last ones, the mean of all, and the path of the last.

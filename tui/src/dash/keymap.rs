@@ -1,6 +1,7 @@
 //! Every key and what it does, as data: dispatch, footer and help are made of it.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use peerway::PathPolicy;
 
 use super::{NetworkRequest, look::Glyphs, map::Toward, sort::Column, tabs::View};
 
@@ -128,6 +129,9 @@ pub(super) enum Ask {
     Ping,
     UntilDirect,
     Retry,
+    /// The one after the peer's policy.
+    NextPolicy,
+    Policy(PathPolicy),
     Disconnect,
     Block,
     Name,
@@ -540,6 +544,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('p')], ON_PEER, Action::Ask(Ask::Ping), Some("ping it five times"), Some("ping")),
     bind(&[char('P')], ON_PEER, Action::Ask(Ask::UntilDirect), Some("ping it until it is direct"), None),
     bind(&[char('R')], ON_PEER, Action::Ask(Ask::Retry), Some("look for a direct path now"), Some("retry direct")),
+    bind(&[char('r')], ON_PEER, Action::Ask(Ask::NextPolicy), Some("keep it to relays, then to direct paths, then to neither"), Some("policy")),
     bind(&[char('a')], ON_PEER, Action::Ask(Ask::Name), Some("give it a name in the address book"), None),
     bind(&[char('x')], ON_PEER, Action::Ask(Ask::Disconnect), Some("end all connections with it, after a second key"), Some("disconnect")),
     bind(&[char('b')], ON_PEER, Action::Ask(Ask::Block), Some("block it in the address book, after a second key"), None),

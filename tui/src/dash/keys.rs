@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What a file may give other keys, as it calls it. Movement, Enter, Esc, ^C and what follows the first key of two stay as they are.
-const NAMES: [(&str, Action); 42] = [
+const NAMES: [(&str, Action); 43] = [
     ("overview", Action::View(View::Overview)),
     ("peers", Action::View(View::Peers)),
     ("network", Action::View(View::Network)),
@@ -29,6 +29,7 @@ const NAMES: [(&str, Action); 42] = [
     ("ping", Action::Ask(Ask::Ping)),
     ("until-direct", Action::Ask(Ask::UntilDirect)),
     ("retry", Action::Ask(Ask::Retry)),
+    ("policy", Action::Ask(Ask::NextPolicy)),
     ("rename", Action::Ask(Ask::Name)),
     ("disconnect", Action::Ask(Ask::Disconnect)),
     ("block", Action::Ask(Ask::Block)),

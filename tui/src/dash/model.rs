@@ -9,7 +9,7 @@ use std::{
 };
 
 use peerway::{
-    Caller, Event, EventKind, NodeSnapshot, PeerId, PeerSnapshot, SwarmSnapshot, Ticket,
+    Caller, Event, EventKind, NodeSnapshot, PathPolicy, PeerId, PeerSnapshot, SwarmSnapshot, Ticket,
 };
 use peerway_swarm::share::Hash;
 use ratatui::layout::Rect;
@@ -126,6 +126,8 @@ pub(super) struct Model {
     pub(super) notice: Option<Notice>,
     /// The answers to the last ping.
     pub(super) ping: Option<Pongs>,
+    /// The policy that a peer was given, until a snapshot shows it.
+    pub(super) given: Option<(PeerId, PathPolicy)>,
     /// Commands that were written, the latest last.
     pub(super) history: Vec<String>,
     pub(super) read_only: bool,
@@ -337,6 +339,7 @@ impl Model {
             faults_only: false,
             notice: None,
             ping: None,
+            given: None,
             history: Vec::new(),
             read_only: options.read_only,
             replay: options.replay,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, mem};
 
-use peerway::PeerId;
+use peerway::{ParsePolicyError, PathPolicy, PeerId};
 use tui_input::{Input, InputRequest};
 
 use super::{
@@ -48,11 +48,12 @@ enum Takes {
     Ticket,
     Filter,
     PeerAndName,
+    Policy,
     Column,
 }
 
 #[rustfmt::skip]
-const WORDS: [(&str, Takes); 31] = [
+const WORDS: [(&str, Takes); 32] = [
     ("accept", Takes::Nothing(Action::Callers)),
     ("block", Takes::Ask(Ask::Block)),
     ("connect", Takes::Ticket),
@@ -74,6 +75,7 @@ const WORDS: [(&str, Takes); 31] = [
     ("overview", Takes::Nothing(Action::View(View::Overview))),
     ("peers", Takes::Nothing(Action::View(View::Peers))),
     ("ping", Takes::Ask(Ask::Ping)),
+    ("policy", Takes::Policy),
     ("quit", Takes::Nothing(Action::Quit)),
     ("rename", Takes::PeerAndName),
     ("retry", Takes::Ask(Ask::Retry)),
@@ -84,6 +86,13 @@ const WORDS: [(&str, Takes); 31] = [
     ("ticket", Takes::Nothing(Action::Share)),
     ("until-direct", Takes::Ask(Ask::UntilDirect)),
     ("why", Takes::Show(Action::Details)),
+];
+
+/// What a peer may be given.
+const POLICIES: [PathPolicy; 3] = [
+    PathPolicy::Auto,
+    PathPolicy::RelayOnly,
+    PathPolicy::DirectOnly,
 ];
 
 /// The peers that can be named.
@@ -186,6 +195,10 @@ pub(super) fn candidates(text: &str, known: &Known) -> Vec<String> {
         Some(Some(Takes::Ask(_) | Takes::Show(_) | Takes::PeerAndName)) => {
             known.0.values().map(|name| quoted(name)).collect()
         }
+        Some(Some(Takes::Policy)) => {
+            let names = known.0.values().map(|name| quoted(name));
+            names.chain(POLICIES.map(|it| it.to_string())).collect()
+        }
         Some(Some(Takes::Column)) => {
             let columns = Column::ALL.iter().map(|column| column.word().to_owned());
             columns.chain(["reverse".to_owned()]).collect()
@@ -285,6 +298,20 @@ pub(super) fn read(text: &str, known: &Known) -> Result<Option<Order>, String> {
         (Takes::PeerAndName, _) => {
             return Err(
                 "rename takes a peer and its new name; one with spaces goes in \"\"".into(),
+            );
+        }
+        (Takes::Policy, []) => Order::Ask(None, Ask::NextPolicy),
+        (Takes::Policy, [peer]) => Order::Ask(Some(known.find(peer)?), Ask::NextPolicy),
+        (Takes::Policy, [peer, policy]) => {
+            let policy = policy
+                .parse()
+                .map_err(|error: ParsePolicyError| error.to_string())?;
+            Order::Ask(Some(known.find(peer)?), Ask::Policy(policy))
+        }
+        (Takes::Policy, _) => {
+            return Err(
+                "policy takes a peer and auto, relay-only or direct-only; a name with spaces goes in \"\""
+                    .into(),
             );
         }
         (Takes::Column, []) => Order::Do(Action::SortMenu),

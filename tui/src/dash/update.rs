@@ -66,6 +66,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
         }
         Msg::Sample(snapshot) => {
             model.record(snapshot);
+            asking::look_at_given(model);
             model.dirty |= !model.is_frozen();
             if !model.is_frozen() && model.notice.as_ref().is_some_and(|it| it.until <= now) {
                 model.notice = None;

@@ -216,6 +216,15 @@ impl Words<'_> {
 
     /// The PATH column: where the link stands and what is being tried.
     pub(super) fn link(&self, peer: &PeerSnapshot, address: Address) -> String {
+        let link = self.link_itself(peer, address);
+        match badge(peer) {
+            Some(badge) => format!("{link} {badge}"),
+            None => link,
+        }
+    }
+
+    /// The same without its policy.
+    pub(super) fn link_itself(&self, peer: &PeerSnapshot, address: Address) -> String {
         let path = peer.path.as_ref().map(|path| self.path(path, address));
         let probing = if peer.probes_sent > 0 {
             format!(" {}/{}", peer.probes_answered, peer.probes_sent)
@@ -237,6 +246,11 @@ impl Words<'_> {
             (kind, _) => kind.word().to_owned(),
         }
     }
+}
+
+/// Which paths the user wants to a peer, if not all: `[relay-only]`.
+pub(super) fn badge(peer: &PeerSnapshot) -> Option<String> {
+    (!peer.policy.is_auto()).then(|| format!("[{}]", peer.policy))
 }
 
 /// Who can dial a node that has no relay.

@@ -63,7 +63,10 @@ pub(super) async fn run(
     teller.tell(Step::Explained {
         peer: Box::new(peer.clone()),
     });
-    let settled = matches!(why.cause, Cause::Direct { .. } | Cause::RelayOnly { .. });
+    let settled = matches!(
+        why.cause,
+        Cause::Direct { .. } | Cause::RelayOnly { .. } | Cause::Policy { .. }
+    );
     if let Some(blindness) = blindness(&snapshot.network).filter(|_| !settled) {
         teller.hint(&blindness);
     }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Machine, window_ms};
 use crate::{
-    EventKind, PeerId, RelayUrl,
+    EventKind, PathPolicy, PeerId, RelayUrl,
     handshake::{self, Opened},
     io::{Failure, Input, Output, Pair},
     peer::{Context, Peer, Source},
@@ -99,6 +99,7 @@ impl Machine {
                 self.with(now, peer, |peer, ctx| peer.on_traffic(ctx, heard));
             }
             Input::Retry { peer } => self.with(now, peer, Peer::retry),
+            Input::Policy { peer, policy } => self.set_policy(now, peer, policy),
             Input::Resumed => self.on_resumed(now),
             Input::Access { access, dialled } => self.set_access(now, access, &dialled),
             Input::Shutdown => self.shut(now),
@@ -134,6 +135,15 @@ impl Machine {
                 reason: Failure::Silent,
             });
         }
+    }
+
+    fn set_policy(&mut self, now: Instant, id: PeerId, policy: PathPolicy) {
+        match policy {
+            PathPolicy::Auto => self.policies.remove(&id),
+            PathPolicy::RelayOnly | PathPolicy::DirectOnly => self.policies.insert(id, policy),
+            PathPolicy::Unknown => return,
+        };
+        self.with(now, id, |peer, ctx| peer.set_policy(ctx, policy));
     }
 
     fn on_found(&mut self, now: Instant, peer: PeerId, addrs: Vec<SocketAddr>) {

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{Cause, Evidence, Explanation, How, Side, SideEvidence};
-use crate::NatReport;
+use crate::{NatReport, PathPolicy};
 
 /// What it means that a relay does not reach a peer that it has registered.
 const UNREACHED: &str = "The relay has the peer registered, but nothing that it sends is acknowledged. If the peer's router was restarted and forgot it, the peer is back within 20 s, when it next speaks to the relay by itself; else it was switched off or lost its network less than a minute ago.";
@@ -27,6 +27,7 @@ impl Cause {
             Self::NoAddress => "no address",
             Self::Trying => "trying",
             Self::RelayOnly { .. } => "relay only",
+            Self::Policy { .. } => "forced",
             Self::PathSilent => "silent",
             Self::PathLost => "direct lost",
             Self::PathNarrow { .. } => "too narrow",
@@ -78,6 +79,7 @@ impl Explanation {
             }
             Cause::Trying => "a direct path is being tried".to_owned(),
             Cause::RelayOnly { side } => format!("{} was told to use relays only", node(side)),
+            Cause::Policy { policy } => format!("this node was told: {policy} for this peer"),
             Cause::PathSilent => "the direct path fell silent a moment ago".to_owned(),
             Cause::PathLost => "the direct path was lost".to_owned(),
             Cause::PathNarrow { carries, needs } => {
@@ -148,7 +150,11 @@ impl Explanation {
         );
         let complete = matches!(
             self.cause,
-            Cause::NoAddress | Cause::RelayOnly { .. } | Cause::PathSilent | Cause::Unknown
+            Cause::NoAddress
+                | Cause::RelayOnly { .. }
+                | Cause::Policy { .. }
+                | Cause::PathSilent
+                | Cause::Unknown
         );
         let facts = if complete {
             return meaning;
@@ -193,6 +199,7 @@ impl Explanation {
                 "{} was started so that it uses relays only and tells nobody its addresses. So no direct path is tried.",
                 capital(node(side))
             ),
+            Cause::Policy { policy } => forced(policy).to_owned(),
             Cause::PathSilent => {
                 "Nothing came back on the direct path for a moment. Data goes by the relay as well while the path is probed.".to_owned()
             }
@@ -243,6 +250,19 @@ impl Explanation {
             }
             Cause::Unknown => NEWER.to_owned(),
         }
+    }
+}
+
+/// What it means that the user wants these paths for a peer.
+fn forced(policy: PathPolicy) -> &'static str {
+    match policy {
+        PathPolicy::RelayOnly => {
+            "This node was told to use relays only for this peer, and tells it no address. So no direct path is tried, and where no relay leads to the peer it is not reached. Other peers are not concerned."
+        }
+        PathPolicy::DirectOnly => {
+            "This node was told to send nothing to this peer through relays but what leads to a direct path, and there is none yet. So the peer is not reached. Other peers are not concerned."
+        }
+        PathPolicy::Auto | PathPolicy::Unknown => NEWER,
     }
 }
 

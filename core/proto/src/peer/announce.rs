@@ -38,13 +38,14 @@ impl Peer {
     }
 
     pub(super) fn announce_route(&self, ctx: &mut Context<'_>) {
-        let via = self.contact.carrier().cloned();
+        let via = self.carrier().cloned();
         let route = match (self.state.path(), via) {
             (Some(path), Some(relay)) if path.is_suspect() || path.is_untested() => {
                 Route::Both(path.pair, relay)
             }
             (Some(path), _) => Route::Direct(path.pair),
             (None, Some(relay)) => Route::Relay(relay),
+            (None, None) if self.demand.shuns_relays() => Route::Nowhere,
             (None, None) => return,
         };
         ctx.out.push_back(Output::Route {

@@ -34,6 +34,8 @@ pub(super) struct Contact {
     addrs: Vec<SocketAddr>,
     /// Where it was found on our own network.
     found: Vec<SocketAddr>,
+    /// None of these is to be used now.
+    by_relays_alone: bool,
     /// Where a relay sees it, and which.
     attested: Option<(RelayUrl, SocketAddr)>,
     /// Where its last direct hello says that it came from.
@@ -85,6 +87,21 @@ impl Contact {
         !self.relays.is_empty() || self.has_addrs()
     }
 
+    /// Why nothing says where the peer is.
+    pub(super) fn nowhere(&self) -> Failure {
+        let is_known = !(self.addrs.is_empty() && self.found.is_empty());
+        if self.by_relays_alone && is_known {
+            Failure::Policy
+        } else {
+            Failure::NoAddress
+        }
+    }
+
+    /// Whether addresses are to be used, or relays alone.
+    pub(super) fn use_addrs(&mut self, yes: bool) {
+        self.by_relays_alone = !yes;
+    }
+
     /// It may be met at these relays, rather than at those that were known.
     pub(super) fn meet_at(&mut self, relays: Vec<RelayUrl>) {
         for relay in relays.into_iter().rev() {
@@ -113,6 +130,9 @@ impl Contact {
 
     /// Where our own user dialled it.
     pub(super) fn dialled_addrs(&self) -> &[SocketAddr] {
+        if self.by_relays_alone {
+            return &[];
+        }
         &self.addrs
     }
 
@@ -132,13 +152,16 @@ impl Contact {
 
     /// Addresses to say hello to without a relay.
     pub(super) fn addrs(&self) -> Vec<SocketAddr> {
+        if self.by_relays_alone {
+            return Vec::new();
+        }
         let mut addrs = self.addrs.clone();
         addrs.extend(self.found.iter().filter(|addr| !self.addrs.contains(addr)));
         addrs
     }
 
     pub(super) fn has_addrs(&self) -> bool {
-        !(self.addrs.is_empty() && self.found.is_empty())
+        !(self.by_relays_alone || self.addrs.is_empty() && self.found.is_empty())
     }
 
     /// The relay of this link.

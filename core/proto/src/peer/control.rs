@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Context, Peer, direct::Doubt};
+use super::{Context, Peer, direct::Doubt, state::State};
 use crate::wire::{
     candidate::Candidate,
     intro::Description,
@@ -25,7 +25,11 @@ impl Peer {
     pub(super) fn on_update(&mut self, ctx: &mut Context<'_>, description: Description) {
         let opened = !description.opened.is_empty();
         let candidates = description.candidates.clone();
+        let refuses = !description.direct;
         let before = self.remote.replace(description);
+        if refuses && before.as_ref().is_some_and(|before| before.direct) {
+            return self.refused(ctx);
+        }
         let before = before.map_or_else(Vec::new, |before| before.candidates);
         if before == candidates {
             if opened && self.state.is_direct() {
@@ -40,5 +44,16 @@ impl Peer {
             self.suspect(ctx, Doubt::Told);
         }
         self.called_for(ctx, opened);
+    }
+
+    /// The peer wants no direct path any more.
+    fn refused(&mut self, ctx: &mut Context<'_>) {
+        match self.state {
+            State::Direct(_) | State::Probing | State::Relayed => {
+                self.let_go_of_direct(ctx);
+                self.relayed(ctx);
+            }
+            State::Idle | State::Greeting(_) | State::Failed(_) => {}
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::timing::LINGER;
+use crate::{PathPolicy, local::Local, timing::LINGER};
 
 /// Who waits for the peer.
 #[derive(Default)]
@@ -15,6 +15,8 @@ pub(super) struct Demand {
     awaited: bool,
     /// Until when the link is kept, as the next connection may be about to come.
     linger: Option<Instant>,
+    /// Which paths are wanted.
+    policy: PathPolicy,
 }
 
 impl Demand {
@@ -28,6 +30,25 @@ impl Demand {
 
     pub(super) fn is_awaited(&self) -> bool {
         self.awaited
+    }
+
+    pub(super) fn policy(&self) -> PathPolicy {
+        self.policy
+    }
+
+    /// Returns whether other paths are wanted than before.
+    pub(super) fn set_policy(&mut self, policy: PathPolicy) -> bool {
+        std::mem::replace(&mut self.policy, policy) != policy
+    }
+
+    /// Whether direct paths to the peer are out of the question here.
+    pub(super) fn keeps_to_relays(&self, local: &Local) -> bool {
+        local.relay_only || self.policy == PathPolicy::RelayOnly
+    }
+
+    /// Whether no relay may carry data.
+    pub(super) fn shuns_relays(&self) -> bool {
+        self.policy == PathPolicy::DirectOnly
     }
 
     /// When the link ends that nobody wants.

@@ -19,6 +19,10 @@ use crate::{
 impl Peer {
     /// The state as others see it.
     pub(crate) fn state(&self) -> PeerState {
+        if self.state.is_relayed() && self.demand.shuns_relays() {
+            // Nothing of the peer's comes through.
+            return PeerState::Failed;
+        }
         self.state.shown()
     }
 
@@ -36,7 +40,7 @@ impl Peer {
             State::Idle | State::Failed(_) => None,
             State::Greeting(_) | State::Probing | State::Relayed => Some((
                 PathInfo::Relay {
-                    remote: self.contact.carrier().cloned()?,
+                    remote: self.carrier()?.clone(),
                 },
                 self.contact.relay_rtt(),
             )),
@@ -47,6 +51,8 @@ impl Peer {
     pub(crate) fn explain(&self, local: &Local, now: Instant) -> Option<Explanation> {
         explain(Facts {
             state: self.state(),
+            policy: self.demand.policy(),
+            relay_only: local.relay_only,
             absent: self.presence.is_absent(),
             unreached: self.presence.is_unreached()
                 && (self.state.is_greeting() || self.demand.is_awaited()),
@@ -58,7 +64,10 @@ impl Peer {
             untested: self.state.path().is_some_and(DirectPath::is_untested),
             port: Some(local.ports.v4).filter(|port| *port != 0),
             running: self.sessions.is_calling() || self.checks.is_on(),
-            next_in: self.rounds.next_in(self.state.is_failed(), now).map(whole),
+            next_in: self
+                .rounds
+                .next_in(self.state.is_failed() || self.demand.shuns_relays(), now)
+                .map(whole),
             trial_left: self.history.probations.left(now).map(whole),
             rest_left: self.guess.rest_left(now).map(whole),
         })
@@ -90,13 +99,13 @@ impl Peer {
 
     fn evidence(&self, local: &Local, now: Instant) -> Evidence {
         let own = self.told.reach();
-        let offers = local.candidates(self.id, self.demand.is_dialled(), self.contact.attested());
+        let offers = self.offer(local);
         let heard = |description: &Description| u32::from(description.heard);
         Evidence {
             here: SideEvidence {
                 nat: local.nat,
                 mapping_public: local.mapped.map(|addr| is_public(addr.ip())),
-                direct: !local.relay_only,
+                direct: !self.demand.keeps_to_relays(local),
                 guess: local.guess_ports,
                 heard: self.effort.heard,
                 tcp: self.own_tcp_port(local),

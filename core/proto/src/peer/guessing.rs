@@ -112,9 +112,7 @@ impl Peer {
 
     /// Whether a candidate of either side lets everybody in, or both have IPv6.
     fn has_easier_way(&self, ctx: &Context<'_>) -> bool {
-        let ours = ctx
-            .local
-            .candidates(self.id, self.demand.is_dialled(), self.contact.attested());
+        let ours = self.offer(ctx.local);
         let theirs = self.remote.iter().flat_map(|remote| &remote.candidates);
         let (mut open, mut v6) = (false, (false, false));
         for candidate in &ours {

@@ -33,7 +33,8 @@ impl Peer {
     fn dial_after(&mut self, ctx: &mut Context<'_>, failure: Option<Failure>) {
         self.effort.begin(ctx.now);
         if !self.contact.is_placed() && !ctx.local.lan {
-            return self.fail(ctx, Failure::NoAddress);
+            let nowhere = self.contact.nowhere();
+            return self.fail(ctx, nowhere);
         }
         self.become_(ctx, State::Greeting(failure));
         self.call(ctx);
@@ -143,7 +144,8 @@ impl Peer {
         let unanswered = self.state.is_greeting() || !self.sessions.stand();
         let out_of_reach = self.presence.is_unreached() && (unanswered || self.demand.is_awaited());
         if self.state.is_greeting() && !self.contact.is_placed() {
-            self.fail(ctx, Failure::NoAddress);
+            let nowhere = self.contact.nowhere();
+            self.fail(ctx, nowhere);
         } else if unanswered && number < INTRO_ATTEMPTS
             || out_of_reach && number < UNREACHED_ATTEMPTS
         {

@@ -19,7 +19,21 @@ use crate::{
 impl Peer {
     /// Whether a direct path is allowed by both sides.
     pub(super) fn consents(&self, local: &Local) -> bool {
-        !local.relay_only && self.remote.as_ref().is_some_and(|remote| remote.direct)
+        !self.demand.keeps_to_relays(local) && self.remote.as_ref().is_some_and(|it| it.direct)
+    }
+
+    /// The relay that carries the data where no direct path does.
+    pub(super) fn carrier(&self) -> Option<&RelayUrl> {
+        let carrier = self.contact.carrier();
+        carrier.filter(|_| !self.demand.shuns_relays())
+    }
+
+    /// What we offer to the peer.
+    pub(super) fn offer(&self, local: &Local) -> Vec<Candidate> {
+        if self.demand.keeps_to_relays(local) {
+            return Vec::new();
+        }
+        local.candidates(self.id, self.demand.is_dialled(), self.contact.attested())
     }
 
     /// The peer's addresses that are about to be probed, which opens our NAT for them.
@@ -37,8 +51,8 @@ impl Peer {
     }
 
     pub(super) fn description(&mut self, local: &Local, opened: Vec<SocketAddr>) -> Description {
-        let mut candidates =
-            local.candidates(self.id, self.demand.is_dialled(), self.contact.attested());
+        let mut candidates = self.offer(local);
+        let direct = !self.demand.keeps_to_relays(local);
         self.told.tell_candidates(candidates.clone());
         if let Some(fresh) = self.fresh_port.candidate() {
             candidates.truncate(MAX_CANDIDATES - 1);
@@ -46,8 +60,8 @@ impl Peer {
         }
         Description {
             nat: local.nat,
-            direct: !local.relay_only,
-            guess: local.guess_ports && !local.relay_only,
+            direct,
+            guess: local.guess_ports && direct,
             relay_rtt_ms: self
                 .contact
                 .relay_rtt()

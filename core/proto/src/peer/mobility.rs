@@ -19,8 +19,7 @@ impl Peer {
 
     /// Tells the peer what we can offer, if that is not what it was told last and there is a way to tell it.
     pub(super) fn tell_offer(&mut self, ctx: &mut Context<'_>) -> bool {
-        let (is_dialled, attested) = (self.demand.is_dialled(), self.contact.attested());
-        let offer = ctx.local.candidates(self.id, is_dialled, attested);
+        let offer = self.offer(ctx.local);
         let tells = offer != self.told.candidates() && self.contact.live_via(ctx.local).is_some();
         if tells {
             let opened = self.opening(ctx.local);

@@ -24,6 +24,10 @@ impl Peer {
         self.sessions.spoke_in(session_index);
         self.presence.spoke(ctx.now);
         self.earned.earn(PACKET_LEN);
+        if self.demand.keeps_to_relays(ctx.local) {
+            // From before it knew; an answer would tell that we are here.
+            return;
+        }
         match probe.kind {
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx, datagram.len() == FULL_LEN),
             kind @ (ProbeKind::Request | ProbeKind::Nominated | ProbeKind::NotReceiving) => {

@@ -1,7 +1,7 @@
 //! Life on the relay, and the rounds that are to end it.
 
-use super::{Context, Peer, direct::DirectPath, state::State};
-use crate::local::Local;
+use super::{Context, Peer, direct::DirectPath, guess::End, keepalive::Keepalive, state::State};
+use crate::{io::Failure, local::Local};
 
 impl Peer {
     /// The relay carries the data from now on; another round follows.
@@ -13,6 +13,25 @@ impl Peer {
         self.announce_route(ctx);
         self.announce_path(ctx);
         self.schedule_round(ctx);
+        if self.demand.shuns_relays() && self.demand.is_awaited() {
+            self.dial_failed(ctx, Failure::Policy);
+        }
+    }
+
+    /// Lets go of the direct path, and of all that looks for one: it is not wanted any more, here or by the peer. What was learnt
+    /// of paths that died holds, as this one did not.
+    pub(super) fn let_go_of_direct(&mut self, ctx: &mut Context<'_>) {
+        if self.state.take_path().is_some() {
+            self.history.lifetimes.interrupted();
+            self.keepalive = Keepalive::default();
+            self.effort.begin(ctx.now);
+        }
+        self.checks.clear();
+        self.triggered.drop_waiting();
+        self.tcp_pairs.close_all(ctx);
+        self.guess.end(ctx, self.id, End::Dropped);
+        self.fresh_port.end();
+        self.release_sockets(ctx);
     }
 
     /// Whether the relay carries the data, nothing is being probed, and nobody has planned what comes next.
@@ -42,7 +61,7 @@ impl Peer {
 
     /// Whether a direct path is allowed, as far as we know.
     fn may_be_direct(&self, local: &Local) -> bool {
-        self.consents(local) || self.remote.is_none() && !local.relay_only
+        self.consents(local) || self.remote.is_none() && !self.demand.keeps_to_relays(local)
     }
 
     /// Plans the next round, if any is worth while.
@@ -65,8 +84,9 @@ impl Peer {
         // Whether a direct path died alone, or the peer with it, an idle link wants to know too, once.
         let died = self.state.is_relayed() && self.history.is_lost();
         let asks = died && self.rounds.take_question(ctx.now);
-        let is_worth_it =
-            self.rounds.in_use(ctx.now) && (self.state.is_probing() || self.seeks_more());
+        // Who takes nothing but a direct path sends nothing until there is one.
+        let is_wanted = self.rounds.in_use(ctx.now) || self.demand.shuns_relays();
+        let is_worth_it = is_wanted && (self.state.is_probing() || self.seeks_more());
         match self.state {
             State::Failed(_) if self.demand.is_wanted() => self.dial(ctx),
             State::Failed(_) => return true,

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use rand::Rng;
 
 use super::{Context, Peer, contact::TurnedAway, state::State};
-use crate::{RelayUrl, timing::BUSY_SPREAD};
+use crate::{PathPolicy, RelayUrl, timing::BUSY_SPREAD};
 
 impl Peer {
     /// We are registered with a relay, again or for the first time.
@@ -135,6 +135,7 @@ impl Peer {
     /// Whether to look for the peer: we dialled it, and no direct path leads to it.
     pub(crate) fn is_missed(&self) -> bool {
         let direct = self.state.path().is_some();
-        self.demand.is_wanted() && self.demand.is_dialled() && !direct
+        let looks = self.demand.policy() != PathPolicy::RelayOnly;
+        looks && self.demand.is_wanted() && self.demand.is_dialled() && !direct
     }
 }

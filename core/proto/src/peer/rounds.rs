@@ -93,6 +93,11 @@ impl Rounds {
         self.next = Some(self.next.map_or(soonest, |next| next.min(soonest)));
     }
 
+    /// What was tried before does not count any more.
+    pub(super) fn begin_anew(&mut self) {
+        (self.last, self.count) = (None, 0);
+    }
+
     /// Whether it is time for what was planned.
     pub(super) fn take_due(&mut self, now: Instant) -> bool {
         self.next.take_if(|at| *at <= now).is_some()

@@ -7,6 +7,10 @@ impl Peer {
     /// Begins a round. The peer has opened its NATs for us, or has yet to do it.
     pub(super) fn seek(&mut self, ctx: &mut Context<'_>, peer_opened: bool) {
         if !self.consents(ctx.local) {
+            let is_refused = self.remote.as_ref().is_some_and(|remote| !remote.direct);
+            if is_refused && self.state.path().is_some() {
+                self.let_go_of_direct(ctx);
+            }
             if self.state.path().is_none() {
                 self.relayed(ctx);
             }

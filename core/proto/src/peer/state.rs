@@ -105,7 +105,8 @@ impl State {
             Some(Failure::Offline(relay) | Failure::Busy(relay) | Failure::Unreached(relay)) => {
                 relay.host().len()
             }
-            Some(Failure::NoRelay | Failure::Silent | Failure::NoAddress) | None => 0,
+            Some(Failure::NoRelay | Failure::Silent | Failure::NoAddress | Failure::Policy)
+            | None => 0,
         };
         failed + self.path().map_or(0, DirectPath::footprint)
     }

@@ -20,7 +20,8 @@ impl Peer {
     /// A TCP connection stands whose other end holds the peer's key, and which may be used.
     pub(crate) fn on_tcp_up(&mut self, ctx: &mut Context<'_>, pair: Pair, dialled: bool) {
         let has_datagrams = self.state.path().is_some_and(DirectPath::has_datagrams);
-        if dialled && (self.state.is_idle() || has_datagrams) {
+        let is_refused = self.demand.keeps_to_relays(ctx.local);
+        if is_refused || dialled && (self.state.is_idle() || has_datagrams) {
             return close(ctx, pair.sock);
         }
         let used = self.state.path().map(|path| path.pair);

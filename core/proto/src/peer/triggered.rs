@@ -27,6 +27,11 @@ impl Triggered {
         due.map(|(_, opened)| opened)
     }
 
+    /// No round is to come. What was paid for counts all the same, as the peer may have brought this about.
+    pub(super) fn drop_waiting(&mut self) {
+        self.waiting = None;
+    }
+
     /// Whether a round may begin now; else it waits.
     pub(super) fn begin(&mut self, now: Instant, opened: bool) -> bool {
         let paid = self.paid.map_or(now, |paid| paid.max(now)) + ROUND_SPACING;

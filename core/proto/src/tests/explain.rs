@@ -6,7 +6,7 @@ mod scenes;
 use self::scenes::SCENES;
 pub(super) use self::scenes::settled;
 use super::world::World;
-use crate::{Cause, Explanation};
+use crate::{Cause, Explanation, PathPolicy};
 
 /// The explanations of all scenes, as people read them.
 const EXPECTED: &str = include_str!("explain/expected.txt");
@@ -92,7 +92,10 @@ fn all_causes() -> Vec<Cause> {
         Cause::NoRelay => Some(Cause::NoAddress),
         Cause::NoAddress => Some(Cause::Trying),
         Cause::Trying => Some(Cause::RelayOnly { side }),
-        Cause::RelayOnly { .. } => Some(Cause::PathSilent),
+        Cause::RelayOnly { .. } => Some(Cause::Policy {
+            policy: PathPolicy::RelayOnly,
+        }),
+        Cause::Policy { .. } => Some(Cause::PathSilent),
         Cause::PathSilent => Some(Cause::PathLost),
         Cause::PathLost => Some(Cause::PathNarrow {
             carries: 1000,

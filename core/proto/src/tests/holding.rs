@@ -24,7 +24,7 @@ fn changes(world: &mut World, at: usize, time: Duration) -> usize {
         world.run(ms(100));
         let first = match world.nodes[at].machine.route(peer) {
             Some(Route::Direct(pair) | Route::Both(pair, _)) => Some(*pair),
-            Some(Route::Relay(_)) | None => None,
+            Some(Route::Relay(_) | Route::Nowhere) | None => None,
         };
         changes += usize::from(last.is_some_and(|last| last != first));
         last = Some(first);
@@ -208,7 +208,7 @@ fn a_spare_path_takes_over_when_there_is_no_relay() {
     let peer = world.nodes[1].id;
     let v6 = |world: &World| match world.nodes[0].machine.route(peer) {
         Some(Route::Direct(pair) | Route::Both(pair, _)) => Some(pair.addr.is_ipv6()),
-        Some(Route::Relay(_)) | None => None,
+        Some(Route::Relay(_) | Route::Nowhere) | None => None,
     };
     assert_eq!(v6(&world), Some(true), "the bias is for IPv6");
     world.relay_dies();

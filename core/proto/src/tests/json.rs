@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Action, Carrier, Cause, Event, EventKind, Guessing, HomeReason, How, MappingProtocol,
-    NatBehavior, NextReason, NodeSnapshot, PairKind, PairState, PathInfo, PeerState,
+    NatBehavior, NextReason, NodeSnapshot, PairKind, PairState, PathInfo, PathPolicy, PeerState,
     PortAllocation, RefusalReason, RelayRole, RelayState, RelayUrl, SecretKey, Side, Ticket,
 };
 
@@ -64,6 +64,7 @@ fn what_only_newer_versions_know_leaves_the_rest_of_a_snapshot_readable() {
         ("/relays/0/role", &newer, json!("unknown")),
         ("/relays/0/home_reason", &newer, json!("unknown")),
         ("/peers/0/state", &newer, json!("unknown")),
+        ("/peers/0/policy", &newer, json!("unknown")),
         ("/peers/0/path", &of_kind, json!({"kind": "unknown"})),
         ("/peers/0/pairs/0/kind", &newer, json!("unknown")),
         ("/peers/0/pairs/0/state", &newer, json!("unknown")),
@@ -137,6 +138,10 @@ fn the_lists_of_a_snapshot_are_complete_and_each_entry_has_its_name_and_words() 
         "failed" Failed, "idle" Idle, "unknown" Unknown);
     keeps_its_names(None, &states);
     has_words(&states, PeerState::to_string);
+    let policies = all!(PathPolicy:
+        "auto" Auto, "relay_only" RelayOnly, "direct_only" DirectOnly, "unknown" Unknown);
+    keeps_its_names(None, &policies);
+    has_words(&policies, PathPolicy::to_string);
     let relays = all!(RelayState: "connecting" Connecting, "up" Up, "down" Down, "unknown" Unknown);
     keeps_its_names(None, &relays);
     let carriers = all!(Carrier: "udp" Udp, "tcp" Tcp, "unknown" Unknown);
@@ -198,7 +203,8 @@ fn the_lists_of_an_explanation_are_complete_and_each_entry_has_its_name_and_word
         "direct" Direct { how: How::Lan }, "calling" Calling, "no_answer" NoAnswer,
         "peer_offline" PeerOffline, "peer_silent" PeerSilent, "peer_busy" PeerBusy,
         "peer_unreached" PeerUnreached, "no_relay" NoRelay, "no_address" NoAddress,
-        "trying" Trying, "relay_only" RelayOnly { side: side }, "path_silent" PathSilent,
+        "trying" Trying, "relay_only" RelayOnly { side: side },
+        "policy" Policy { policy: PathPolicy::RelayOnly }, "path_silent" PathSilent,
         "path_lost" PathLost, "path_narrow" PathNarrow { carries: 1000, needs: 1228 },
         "path_on_trial" PathOnTrial, "relay_faster" RelayFaster,
         "nothing_to_probe" NothingToProbe, "no_common_family" NoCommonFamily,
@@ -217,7 +223,7 @@ fn the_lists_of_an_explanation_are_complete_and_each_entry_has_its_name_and_word
     });
     let actions = all!(Action:
         "start_peer" StartPeer, "use_ticket" UseTicket, "check_relay" CheckRelay,
-        "allow_direct" AllowDirect { side: side }, "allow_guessing" AllowGuessing { side: side },
+        "allow_direct" AllowDirect { side: side }, "allow_all" AllowAll, "allow_guessing" AllowGuessing { side: side },
         "map_port" MapPort { side: Some(side) }, "permit_mapping" PermitMapping { side: side },
         "forward_port" ForwardPort { side: side }, "public_address" PublicAddress { side: side },
         "open_port" OpenPort { side: Some(side), port: None }, "allow_udp" AllowUdp { side: side },
@@ -274,6 +280,7 @@ fn every_enum_that_is_read_from_json_has_room_for_what_newer_versions_write() {
     let sources = [
         include_str!("../event.rs"),
         include_str!("../explanation.rs"),
+        include_str!("../policy.rs"),
         include_str!("../snapshot.rs"),
         include_str!("../snapshot/network.rs"),
     ];
@@ -288,5 +295,5 @@ fn every_enum_that_is_read_from_json_has_room_for_what_newer_versions_write() {
             found += 1;
         }
     }
-    assert_eq!(found, 17);
+    assert_eq!(found, 18);
 }

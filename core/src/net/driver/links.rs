@@ -147,6 +147,7 @@ impl Driver {
             Decided::Direct(pair) => (Some(*pair), None),
             Decided::Relay(relay) => (None, Some(relay)),
             Decided::Both(pair, relay) => (Some(*pair), Some(relay)),
+            Decided::Nowhere => (None, None),
         };
         (self.registrations.relays).on_route(now(), peer, relay);
         if direct.is_some() && relay.is_some() {
@@ -171,7 +172,9 @@ impl Driver {
     }
 
     pub(super) fn fail(&mut self, peer: PeerId, failure: &Failure) {
-        let error = (self.registrations).explain(peer, failure, self.gathering.unsearched());
+        let policy = self.machine.policy(peer);
+        let unsearched = self.gathering.unsearched();
+        let error = (self.registrations).explain(peer, failure, policy, unsearched);
         if let Some(error) = self.looking.defer(peer, error) {
             self.fail_with(peer, &error);
         }

@@ -14,7 +14,7 @@ use super::{
     Answer, Question, RelayError, RelayEvent, RelayHandle, Standing, Streams, dht::Asks, spawn_with,
 };
 use crate::{
-    ConnectError, EventKind, LanError, PeerId, RelayState, RelayUrl, SecretKey, Ticket,
+    ConnectError, EventKind, LanError, PathPolicy, PeerId, RelayState, RelayUrl, SecretKey, Ticket,
     net::{
         GOODBYE,
         clock::unix_ms,
@@ -257,11 +257,13 @@ impl Registrations {
         }
     }
 
-    /// Why a peer is not reached, for a dialler. `unsearched` says why our network was not searched, if it was not.
+    /// Why a peer is not reached, for a dialler. `policy` says which paths are wanted to it, and `unsearched` why our
+    /// network was not searched, if it was not.
     pub(crate) fn explain(
         &self,
         peer: PeerId,
         failure: &Failure,
+        policy: PathPolicy,
         unsearched: Option<LanError>,
     ) -> ConnectError {
         match failure {
@@ -280,6 +282,7 @@ impl Registrations {
                 after: CONNECT_TIMEOUT,
             }),
             Failure::NoRelay => self.trouble(peer),
+            Failure::Policy => ConnectError::Policy { policy },
         }
     }
 

@@ -132,6 +132,16 @@ impl<'a> Host<'a> {
                     node.retry(peer).await.map_err(said)
                 }
             },
+            Request::Policy(policy) => match self {
+                Self::Own { links, .. } => {
+                    links.endpoint().set_path_policy(peer, policy).await;
+                    Ok(())
+                }
+                #[cfg(unix)]
+                Self::Running { node, .. } | Self::Peer { node } => {
+                    node.set_policy(peer, policy).await.map_err(said)
+                }
+            },
             Request::Disconnect => match self {
                 Self::Own { links, .. } => {
                     links.disconnect(peer).await;

@@ -492,6 +492,46 @@ fn what_is_asked_of_a_peer_is_sent_and_its_answer_shown() {
 }
 
 #[test]
+fn the_policy_of_a_peer_goes_round_and_is_shown_with_its_path() {
+    use peerway::PathPolicy::{Auto, DirectOnly, RelayOnly};
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("jj");
+    let phone = id(3);
+    let asked = |policy| [Effect::Ask(phone, Request::Policy(policy))];
+    // However fast it is pressed: a snapshot that shows it comes later.
+    for policy in [RelayOnly, DirectOnly, Auto, RelayOnly] {
+        assert_eq!(desk.type_in("r"), asked(policy));
+    }
+    let done = |policy| Msg::Answered(phone, Request::Policy(policy), Ok(Answer::Done));
+    desk.send(done(RelayOnly));
+    let screen = desk.screen(120, 40);
+    assert!(
+        screen.contains("phone is reached by relays only"),
+        "{screen}"
+    );
+    let mut peers = twelve();
+    let of = peers.iter_mut().find(|peer| peer["id"] == json!(phone));
+    of.unwrap()["policy"] = json!("relay_only");
+    desk.send(Msg::Sample(snapshot(&node(peers))));
+    let screen = desk.screen(120, 40);
+    assert!(screen.contains("[relay-only]"), "{screen}");
+    assert_eq!(desk.type_in("r"), asked(DirectOnly));
+    desk.send(Msg::Answered(
+        phone,
+        Request::Policy(DirectOnly),
+        Err("no answer".to_owned()),
+    ));
+    assert_eq!(desk.type_in("r"), asked(DirectOnly), "it was not done");
+    desk.type_in(":policy phone auto");
+    assert_eq!(desk.key(KeyCode::Enter), asked(Auto));
+    let mut reader = Desk::twelve(&Options {
+        read_only: true,
+        ..options()
+    });
+    assert_eq!(reader.type_in("r"), []);
+}
+
+#[test]
 fn nothing_is_ended_or_blocked_without_a_second_key() {
     for (key, request) in [("x", Request::Disconnect), ("b", Request::Block)] {
         let mut desk = Desk::twelve(&options());

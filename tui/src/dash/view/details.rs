@@ -15,7 +15,7 @@ use crate::dash::{
     layout::DETAILS_HEIGHT,
     look::Role,
     model::Model,
-    words::{Address, Standing},
+    words::{Address, Standing, badge},
 };
 
 /// Of the box, where it stands over everything.
@@ -89,6 +89,8 @@ pub(super) fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
         || none.to_owned(),
         |path| model.words().path(path, Address::Full),
     );
+    let badge = badge(peer).map_or_else(String::new, |badge| format!(" {badge}"));
+    let path = path + &badge;
     let rtt = peer.rtt.map_or_else(
         || none.to_owned(),
         |ms| format!("{}, {:.1}% lost", format::rtt(ms), peer.loss * 100.0),

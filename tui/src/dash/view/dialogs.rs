@@ -176,9 +176,11 @@ pub(super) fn confirm(
             "Block?",
             format!("{name} gets no answer any more, and is not dialled."),
         ),
-        Request::Ping { .. } | Request::Retry | Request::LetIn | Request::Rename(_) => {
-            ("Sure?", name)
-        }
+        Request::Ping { .. }
+        | Request::Retry
+        | Request::Policy(_)
+        | Request::LetIn
+        | Request::Rename(_) => ("Sure?", name),
     };
     let inside = popup(model, frame, body, (54, 6), title);
     let text = format!("{what}\n\ny does it, Esc cancels.");

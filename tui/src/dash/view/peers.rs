@@ -20,7 +20,7 @@ use crate::dash::{
     model::Model,
     sort,
     trail::Trail,
-    words::{Address, Standing},
+    words::{Address, Standing, badge},
 };
 use crate::printable::printable;
 
@@ -309,8 +309,7 @@ fn cell(
             } else {
                 Address::None
             };
-            let text = words.link(peer, address);
-            let text = format::fit(&text, usize::from(width), glyphs.ellipsis);
+            let text = link(model, peer, address, usize::from(width));
             return Line::styled(text, look.style(kind.role()));
         }
         Column::Rtt => measured(peer.rtt.map(format::rtt)),
@@ -338,6 +337,17 @@ fn cell(
         }
     };
     Line::raw(text).alignment(alignment(column))
+}
+
+/// Where there is no room for all, the policy stays.
+fn link(model: &Model, peer: &PeerSnapshot, address: Address, width: usize) -> String {
+    let (words, ellipsis) = (model.words(), model.look.glyphs.ellipsis);
+    let Some(badge) = badge(peer) else {
+        return format::fit(&words.link(peer, address), width, ellipsis);
+    };
+    let room = width.saturating_sub(badge.len() + 1);
+    let link = format::fit(&words.link_itself(peer, address), room, ellipsis);
+    format::fit(&format!("{link} {badge}"), width, ellipsis)
 }
 
 /// As it tells the members of a group that it shares with this node.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{other, put};
 use crate::{
-    CandidatePair, Explanation, FlowSnapshot, PathInfo, PeerSnapshot, PeerState, Traffic,
+    CandidatePair, Explanation, FlowSnapshot, PathInfo, PathPolicy, PeerSnapshot, PeerState,
+    Traffic,
     times::{fine_millis, millis},
 };
 
@@ -67,6 +68,9 @@ pub struct PeerChanges {
     /// Of those, the answered ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probes_answered: Option<u32>,
+    /// Which paths may carry its data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PathPolicy>,
     /// Whether it was asked to say hello.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called: Option<bool>,
@@ -93,6 +97,7 @@ impl PeerChanges {
             traffic: other(&before.traffic, &now.traffic),
             probes_sent: other(&before.probes_sent, &now.probes_sent),
             probes_answered: other(&before.probes_answered, &now.probes_answered),
+            policy: other(&before.policy, &now.policy),
             called: other(&before.called, &now.called),
             pairs: other(&before.pairs, &now.pairs),
             flows: other(&before.flows, &now.flows),
@@ -112,6 +117,7 @@ impl PeerChanges {
             traffic,
             probes_sent,
             probes_answered,
+            policy,
             called,
             pairs,
             flows,
@@ -126,6 +132,7 @@ impl PeerChanges {
         put(&mut peer.traffic, traffic);
         put(&mut peer.probes_sent, probes_sent);
         put(&mut peer.probes_answered, probes_answered);
+        put(&mut peer.policy, policy);
         put(&mut peer.called, called);
         put(&mut peer.pairs, pairs);
         put(&mut peer.flows, flows);

@@ -1,9 +1,12 @@
 //! Who does what is advised goes direct.
 
-use super::scenes::{absent, carrier, cast_out, firewall, lost, relay_only, settled, unmeasured};
+use super::scenes::{
+    absent, carrier, cast_out, firewall, lost, relay_only, settled, told, unmeasured,
+};
 use crate::{
-    Action, PeerState,
+    Action, PathPolicy, PeerState,
     Side::{Here, There},
+    io::Input,
     tests::world::{Home, Plan, Setup, Style, World, ms},
 };
 
@@ -60,6 +63,16 @@ fn to_start_without_relay_only() {
         assert_eq!(advice(&world, 0, 1), Some(Action::AllowDirect { side }));
         assert!(goes_direct(&mut linked(EASY, EASY)));
     }
+}
+
+#[test]
+fn to_allow_all_paths_to_this_peer() {
+    let mut world = told(PathPolicy::RelayOnly, EASY);
+    assert_eq!(advice(&world, 0, 1), Some(Action::AllowAll));
+    let peer = world.nodes[1].id;
+    let policy = PathPolicy::Auto;
+    world.feed(0, Input::Policy { peer, policy });
+    assert!(goes_direct(&mut world));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Scene;
 use crate::{
-    Access, Cause, How, NatBehavior, PeerState,
+    Access, Cause, How, NatBehavior, PathPolicy, PeerState,
     Side::{Here, There},
     io::Input,
     tests::world::{Absence, Home, Plan, Ports, Setup, Style, World, ms},
@@ -52,6 +52,8 @@ pub(super) const SCENES: &[(&str, Cause, Scene)] = &[
     ("the first probes of the one who was called", Cause::Trying, || (after(60, World::pair(EASY, EASY)), 1, 0)),
     ("we want relays only", Cause::RelayOnly { side: Here }, || (relay_only(0), 0, 1)),
     ("the peer wants relays only", Cause::RelayOnly { side: There }, || (relay_only(1), 0, 1)),
+    ("relays only for this peer", Cause::Policy { policy: PathPolicy::RelayOnly }, || (told(PathPolicy::RelayOnly, EASY), 0, 1)),
+    ("direct paths only for this peer", Cause::Policy { policy: PathPolicy::DirectOnly }, || (told(PathPolicy::DirectOnly, Home::Symmetric), 0, 1)),
     ("a cable was pulled just now", Cause::PathSilent, || (pulled(700), 0, 1)),
     ("the peer's cable was pulled just now", Cause::PathSilent, || (pulled(900), 1, 0)),
     ("a cable was pulled", Cause::PathLost, || (pulled(10_000), 0, 1)),
@@ -185,6 +187,15 @@ pub(super) fn lost(millis: u64) -> World {
         },
     );
     world.run(ms(millis));
+    world
+}
+
+/// Which paths are wanted was said while the link was in use.
+pub(super) fn told(policy: PathPolicy, home: Home) -> World {
+    let mut world = settled(home, home);
+    let peer = world.nodes[1].id;
+    world.feed(0, Input::Policy { peer, policy });
+    world.run(ms(1000));
     world
 }
 

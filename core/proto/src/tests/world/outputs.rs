@@ -59,6 +59,7 @@ fn route_words(route: &Route) -> String {
         Route::Direct(pair) => format!("direct {}", pair_words(pair)),
         Route::Relay(relay) => format!("relay {relay}"),
         Route::Both(pair, relay) => format!("both {} {relay}", pair_words(pair)),
+        Route::Nowhere => "nowhere".into(),
     }
 }
 
@@ -70,5 +71,6 @@ fn failure_words(reason: &Failure) -> String {
         Failure::NoRelay => "no relay".into(),
         Failure::Silent => "silent".into(),
         Failure::NoAddress => "no address".into(),
+        Failure::Policy => "policy".into(),
     }
 }

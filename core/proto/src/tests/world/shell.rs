@@ -213,7 +213,7 @@ impl World {
     fn set_route(&mut self, at: usize, peer: PeerId, route: &Route) {
         let now = self.clock(at);
         let relay = match route {
-            Route::Direct(_) => None,
+            Route::Direct(_) | Route::Nowhere => None,
             Route::Relay(relay) | Route::Both(_, relay) => Some(relay),
         };
         self.nodes[at].relays.on_link(peer);

@@ -1,6 +1,6 @@
 //! Causes as one byte.
 
-use crate::{Cause, How, Side};
+use crate::{Cause, How, PathPolicy, Side};
 
 const NONE: u8 = 0;
 const UNKNOWN: u8 = u8::MAX;
@@ -8,7 +8,7 @@ const HERE: Side = Side::Here;
 const THERE: Side = Side::There;
 
 /// The code of each is its place, counted from 1. What is new comes last.
-const CAUSES: [Cause; 44] = [
+const CAUSES: [Cause; 46] = [
     Cause::Direct { how: How::Lan },
     Cause::Direct { how: How::Ipv6 },
     Cause::Direct { how: How::Public },
@@ -55,6 +55,12 @@ const CAUSES: [Cause; 44] = [
     Cause::NatUnknown { side: HERE },
     Cause::NatUnknown { side: THERE },
     Cause::Silent,
+    Cause::Policy {
+        policy: PathPolicy::RelayOnly,
+    },
+    Cause::Policy {
+        policy: PathPolicy::DirectOnly,
+    },
 ];
 
 const NARROW: Cause = Cause::PathNarrow {
