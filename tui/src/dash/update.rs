@@ -101,10 +101,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             let text = format!("nothing more is recorded: {reason}");
             warn(model, text, Role::Bad, now);
         }
-        Msg::NoShell => {
-            let text = no_shell(model);
-            warn(model, text, Role::Warn, now);
-        }
+        Msg::NoShell => warn(model, no_shell(model), Role::Warn, now),
         Msg::Outage(outage) => model.lose(outage),
         Msg::Stopped => {
             model.dirty |= !model.stopped;

@@ -226,13 +226,7 @@ impl Explanation {
             Cause::Guessing => ports_so(evidence, "A port is being guessed; data goes by the relay meanwhile."),
             Cause::GuessingWaits => ports_so(evidence, "The port can be guessed, but either side does that for one peer at a time."),
             Cause::GuessingFailed => ports_so(evidence, "Guessing the port was in vain, and is not repeated at once so that nobody takes it for an attack."),
-            Cause::MappingSilent { side } => {
-                let second = match of(evidence, side).and_then(|side| side.mapping_public) {
-                    Some(false) => "The router's own address is not a public one: it is behind another router, mostly the provider's, which forwards nothing.",
-                    _ => "There is a firewall, or another router, that does not let it in.",
-                };
-                format!("{} agreed to forward a port, but no probe of the other side came in through it. {second}", capital(router(side)))
-            }
+            Cause::MappingSilent { side } => mapping_silent(evidence, side),
             Cause::SameRouter => {
                 "The relay sees both at one public address, so they are behind the same router. It lets its clients neither see each other nor meet at its public address.".to_owned()
             }
@@ -251,6 +245,19 @@ impl Explanation {
             Cause::Unknown => NEWER.to_owned(),
         }
     }
+}
+
+fn mapping_silent(evidence: &Evidence, side: Side) -> String {
+    let second = match of(evidence, side).and_then(|side| side.mapping_public) {
+        Some(false) => {
+            "The router's own address is not a public one: it is behind another router, mostly the provider's, which forwards nothing."
+        }
+        _ => "There is a firewall, or another router, that does not let it in.",
+    };
+    format!(
+        "{} agreed to forward a port, but no probe of the other side came in through it. {second}",
+        capital(router(side))
+    )
 }
 
 /// What it means that the user wants these paths for a peer.
