@@ -21,6 +21,9 @@ use super::{
 /// How many names are tried to find one that is free.
 const NAMES: u32 = 1000;
 
+/// How often a folder is made anew that others took away meanwhile.
+const ANEW: u32 = 1000;
+
 /// A folder that receives. Blocks, as file systems do.
 #[derive(Debug)]
 pub struct Place {
@@ -44,8 +47,19 @@ impl Place {
     /// It cannot be made or opened.
     pub fn work(&self, id: &str) -> io::Result<Dir> {
         let path = Path::new(WORK).join(id);
-        self.root.create_dir_all(&path)?;
-        self.root.open_dir(&path)
+        let open = || {
+            self.root.create_dir_all(&path)?;
+            self.root.open_dir(&path)
+        };
+        let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        for _ in 0..ANEW {
+            match open() {
+                // Whoever was through took the folder above away.
+                Err(error) if is_gone(&error) => {}
+                opened => return opened,
+            }
+        }
+        open()
     }
 
     /// Removes the folder for what is not whole yet, when all is.
@@ -196,4 +210,26 @@ fn system(time: Time) -> SystemTime {
         UNIX_EPOCH.checked_add(since)
     };
     time.unwrap_or(UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_through_takes_no_folder_from_under_others_who_begin() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::open(folder.path(), false).unwrap();
+        let all = |id: &str| {
+            for _ in 0..2_000 {
+                place.work(id).unwrap().write("part", b"1").unwrap();
+                place.clear(id).unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            for id in ["a", "b", "c", "d"] {
+                scope.spawn(move || all(id));
+            }
+        });
+    }
 }

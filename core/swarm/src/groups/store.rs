@@ -86,7 +86,7 @@ struct Pending {
 /// Something that changes what is kept of a group.
 #[derive(Clone, Debug)]
 enum Change {
-    Keep(Record),
+    Keep(Box<Record>),
     Forget(u64, PostId),
     /// All of the group goes.
     Drop,
@@ -170,7 +170,7 @@ impl Store {
         let new = records.into_iter();
         pending
             .changes
-            .extend(new.map(|record| (group, Change::Keep(record))));
+            .extend(new.map(|record| (group, Change::Keep(Box::new(record)))));
         self.soon(&mut pending)
     }
 
@@ -178,7 +178,9 @@ impl Store {
     pub(super) fn keep_own(&self, group: GroupId, records: &[Record]) -> Result<(), StoreError> {
         let mut pending = self.pending();
         let own = records.iter();
-        let own: Vec<_> = own.map(|it| (group, Change::Keep(it.clone()))).collect();
+        let own: Vec<_> = own
+            .map(|it| (group, Change::Keep(Box::new(it.clone()))))
+            .collect();
         let kept = self.write(&mut pending, &own, Durability::Immediate);
         if kept.is_err() {
             // A disk that fails at the end may have taken it all the same.
@@ -319,15 +321,14 @@ impl Pending {
     }
 
     /// These posts go, from what waits too.
-    fn forget(&mut self, group: GroupId, posts: impl Iterator<Item = (u64, PostId)>) {
-        let gone: BTreeSet<_> = posts.collect();
+    fn forget(&mut self, group: GroupId, these: impl Iterator<Item = (u64, PostId)>) {
+        let gone: BTreeSet<_> = these.collect();
         self.drop_where(|of, change| match change {
-            Change::Keep(Record::Post(post)) => {
-                of == group && gone.contains(&(post.sent_ms(), post.id()))
+            Change::Keep(record) => {
+                let mut posts = posts(std::slice::from_ref(&**record));
+                of == group && posts.any(|post| gone.contains(&post))
             }
-            Change::Keep(Record::Op(_) | Record::Card(_) | Record::Key(..))
-            | Change::Forget(..)
-            | Change::Drop => false,
+            Change::Forget(..) | Change::Drop => false,
         });
         let gone = gone.into_iter();
         self.changes
@@ -388,9 +389,12 @@ impl Change {
     /// Of a post or a card that is to be kept.
     fn author(&self) -> Option<PeerId> {
         match self {
-            Self::Keep(Record::Post(post)) => Some(post.author()),
-            Self::Keep(Record::Card(card)) => Some(card.author()),
-            Self::Keep(Record::Op(_) | Record::Key(..)) | Self::Forget(..) | Self::Drop => None,
+            Self::Keep(record) => match &**record {
+                Record::Post(post) => Some(post.author()),
+                Record::Card(card) => Some(card.author()),
+                Record::Op(_) | Record::Key(..) => None,
+            },
+            Self::Forget(..) | Self::Drop => None,
         }
     }
 }
@@ -557,7 +561,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
 #[cfg(test)]
 pub(super) fn left_of(records: impl Iterator<Item = Record>, most: usize) -> Vec<Record> {
     let group = GroupId::from_bytes([1; 32]);
-    let changes = records.map(|record| (group, Change::Keep(record)));
+    let changes = records.map(|record| (group, Change::Keep(Box::new(record))));
     let mut pending = Pending {
         changes: changes.collect(),
         ..Pending::default()
@@ -565,7 +569,7 @@ pub(super) fn left_of(records: impl Iterator<Item = Record>, most: usize) -> Vec
     pending.make_room((most, 0));
     let left = pending.changes.into_iter();
     let left = left.filter_map(|(_, change)| match change {
-        Change::Keep(record) => Some(record),
+        Change::Keep(record) => Some(*record),
         Change::Forget(..) | Change::Drop => None,
     });
     left.collect()
