@@ -364,6 +364,12 @@ impl Peer {
         match self.open_control(ctx, datagram) {
             Some(Control::Update(description)) => {
                 self.contact.note_attested(ctx.local, source);
+                let by_relay = matches!(source, Source::Relay { .. });
+                if by_relay && !description.direct && self.contact.live_via(ctx.local).is_none() {
+                    // The two may have met without it.
+                    let has_path = self.state.path().is_some();
+                    self.contact.note_source(ctx.local, source, has_path);
+                }
                 self.on_update(ctx, description);
                 self.reconsider_guessing(ctx);
             }

@@ -6,7 +6,7 @@ use futures_util::future::{AbortHandle, Abortable};
 use tokio::sync::mpsc;
 
 use super::command::Command;
-use crate::{ConnectError, PeerId, Ticket};
+use crate::{ConnectError, PathPolicy, PeerId, Ticket};
 
 /// Searches that wait for the program to begin them. More dials than that are left to themselves.
 const WAITING: usize = 64;
@@ -47,6 +47,7 @@ impl Searches {
 #[derive(Debug)]
 pub struct Search {
     target: Ticket,
+    policy: PathPolicy,
     news: mpsc::Sender<News>,
 }
 
@@ -55,6 +56,12 @@ impl Search {
     #[must_use]
     pub fn target(&self) -> &Ticket {
         &self.target
+    }
+
+    /// Which paths were wanted to it when the dial began. With [`PathPolicy::RelayOnly`] nothing is to tell it an address of ours.
+    #[must_use]
+    pub fn policy(&self) -> PathPolicy {
+        self.policy
     }
 
     /// Relays and addresses at which the peer may be, which add to what is known. A ticket of another peer is not looked at.
@@ -132,6 +139,7 @@ impl Looking {
     pub(super) fn begin(
         &mut self,
         target: &Ticket,
+        policy: PathPolicy,
     ) -> Option<impl Future<Output = Searched> + Send + use<>> {
         let peer = target.id();
         let program = self.program.as_ref()?;
@@ -140,7 +148,12 @@ impl Looking {
         }
         let (news, told) = mpsc::channel(FOUND);
         let target = target.clone();
-        program.try_send(Search { target, news }).ok()?;
+        let search = Search {
+            target,
+            policy,
+            news,
+        };
+        program.try_send(search).ok()?;
         Some(self.wait(peer, told))
     }
 

@@ -10,7 +10,9 @@ mod calling;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use peerway::{DiscoverySecret, Endpoint, NodeSnapshot, Search, Searches, SecretKey, Ticket};
+use peerway::{
+    DiscoverySecret, Endpoint, NodeSnapshot, PathPolicy, Search, Searches, SecretKey, Ticket,
+};
 use thiserror::Error;
 use tokio::{sync::watch, task::AbortHandle, time::sleep};
 
@@ -151,6 +153,10 @@ impl Finder {
     /// Looks for records, and calls the peer if they say that it has to be called.
     async fn find(&self, search: &Search) -> Result<(), NotFound> {
         let (tell, told) = watch::channel(Vec::new());
+        if search.policy() == PathPolicy::RelayOnly {
+            // A call would tell it where we are.
+            return records(search, &self.records, tell).await;
+        }
         let calling = self.call(search, told.clone());
         tokio::pin!(calling);
         tokio::select! {

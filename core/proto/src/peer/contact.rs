@@ -87,10 +87,9 @@ impl Contact {
         !self.relays.is_empty() || self.has_addrs()
     }
 
-    /// Why nothing says where the peer is.
+    /// Why nothing that may be used says where the peer is.
     pub(super) fn nowhere(&self) -> Failure {
-        let is_known = !(self.addrs.is_empty() && self.found.is_empty());
-        if self.by_relays_alone && is_known {
+        if self.by_relays_alone {
             Failure::Policy
         } else {
             Failure::NoAddress

@@ -32,7 +32,8 @@ impl Peer {
 
     fn dial_after(&mut self, ctx: &mut Context<'_>, failure: Option<Failure>) {
         self.effort.begin(ctx.now);
-        if !self.contact.is_placed() && !ctx.local.lan {
+        let looks = ctx.local.lan && !self.demand.keeps_to_relays(ctx.local);
+        if !self.contact.is_placed() && !looks {
             let nowhere = self.contact.nowhere();
             return self.fail(ctx, nowhere);
         }

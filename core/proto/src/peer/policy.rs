@@ -1,9 +1,10 @@
 //! Other paths are wanted than before.
 
-use super::{Context, Peer, state::State};
+use super::{Context, Peer, messages::send, state::State};
 use crate::{
     PathPolicy,
     io::{Output, Route},
+    wire::sealed::Control,
 };
 
 impl Peer {
@@ -26,6 +27,7 @@ impl Peer {
     /// Everything direct ends. Where no relay leads to the peer, it is called by those at which it may be.
     fn go_to_the_relay(&mut self, ctx: &mut Context<'_>) {
         let was_direct = self.state.path().is_some();
+        self.tell_on_the_path(ctx);
         self.let_go_of_direct(ctx);
         match self.state {
             State::Idle | State::Failed(_) => {}
@@ -43,6 +45,18 @@ impl Peer {
                 self.dial(ctx);
             }
             State::Direct(_) => {}
+        }
+    }
+
+    /// Where no relay would tell the peer, the path does so that is being left: it calls by a relay then, if it knows one.
+    fn tell_on_the_path(&mut self, ctx: &mut Context<'_>) {
+        let pair = self.state.path().map(|path| path.pair);
+        let Some(pair) = pair.filter(|_| self.contact.live_via(ctx.local).is_none()) else {
+            return;
+        };
+        let news = Control::Update(self.description(ctx.local, Vec::new()));
+        if let Some(bytes) = self.sessions.seal_control(&news) {
+            send(ctx, pair, None, bytes);
         }
     }
 

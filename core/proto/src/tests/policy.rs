@@ -3,7 +3,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
-use super::world::{Home, World, ms};
+use super::world::{Home, Setup, World, ms, relay};
 use crate::{
     Cause, PathPolicy,
     PathPolicy::{Auto, DirectOnly, RelayOnly},
@@ -101,6 +101,42 @@ fn a_peer_for_whom_relays_were_wanted_before_it_was_dialled_is_told_no_address()
         let why = world.view(1, 0).why.unwrap();
         assert_eq!(why.evidence.there.unwrap().offers.total(), 0);
         assert_eq!(world.view(0, 1).policy, RelayOnly);
+    }
+}
+
+#[test]
+fn neighbours_who_met_without_their_relay_meet_there_when_one_is_kept_to_relays() {
+    for at in [0, 1] {
+        let mut world = World::new(1);
+        world.add(HOME);
+        world.add(Setup {
+            with: Some(0),
+            ..HOME.into()
+        });
+        let (peer, addrs) = (world.nodes[1].id, vec![world.nodes[1].host]);
+        let relays = vec![relay()];
+        let connect = Input::Connect {
+            peer,
+            relays,
+            addrs,
+        };
+        world.feed(0, connect);
+        world.run(ms(200));
+        world.connected(0, 1);
+        world.talk(0, 1);
+        world.run(ms(4000));
+        assert!(world.both(PeerState::Direct));
+        world.reset_gaps();
+        tell(&mut world, at, RelayOnly);
+        let before = sent(&world)[at];
+        world.run(ms(1000));
+        assert!(world.both(PeerState::Relayed), "{at}");
+        world.run(ms(60_000));
+        assert!(world.both(PeerState::Relayed), "{at}");
+        assert_eq!(sent(&world)[at], before);
+        for node in &world.nodes {
+            assert!(node.gap <= ms(500), "{at}: {:?}", node.gap);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::world::ms;
 use crate::{
-    Access, PathInfo, PeerId, PeerState, SecretKey,
+    Access, PathInfo, PathPolicy, PeerId, PeerState, SecretKey,
     addr::LocalAddr,
     endpoint::Settings,
     io::{Input, Output, Pair, Route, Sock},
@@ -330,6 +330,34 @@ fn a_stream_carries_the_link_where_datagrams_are_dropped() {
         (1, "direct over TCP, after 40 ms and 3 packets"),
     ] {
         assert_eq!(cable.explained(at), words);
+    }
+}
+
+#[test]
+fn a_peer_that_is_kept_to_relays_and_has_none_is_reached_neither_by_datagrams_nor_by_streams() {
+    for udp in [true, false] {
+        let mut cable = Cable::new(Access::Anyone);
+        cable.udp = udp;
+        cable.connect();
+        cable.run(ms(1000));
+        cable.connected();
+        assert_eq!(cable.both_by_tcp(), Some(!udp));
+        let peer = cable.nodes[1].id;
+        let policy = PathPolicy::RelayOnly;
+        cable.handle(0, Input::Policy { peer, policy });
+        assert_eq!(cable.nodes[0].machine.route(peer), Some(&Route::Nowhere));
+        let before = (cable.dials.len(), cable.nodes[0].machine.datagrams);
+        cable.run(ms(10_000));
+        assert!(cable.nodes[0].streams.is_empty());
+        let dials = cable.dials.len();
+        assert_eq!((dials, cable.nodes[0].machine.datagrams), before);
+        assert_eq!(cable.state(0), PeerState::Failed);
+        let words = "this node was told: relay-only for this peer";
+        assert_eq!(cable.explained(0), words);
+        let policy = PathPolicy::Auto;
+        cable.handle(0, Input::Policy { peer, policy });
+        cable.run(ms(10_000));
+        assert_eq!(cable.is_by_tcp(0), Some(!udp));
     }
 }
 

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 
 use super::{Done, Driver, now};
 use crate::{
-    Access, ConnectError, Connection, EventKind, PeerId, Ticket,
+    Access, ConnectError, Connection, EventKind, PathPolicy, PeerId, Ticket,
     net::{
         dial::{Dialled, Reply},
         links::{Closed, PeerLink},
@@ -45,10 +45,13 @@ impl Driver {
         self.link(peer);
         let dial = self.links.dial(peer, self.quic.clone(), crypto, reply);
         self.pending.push(Box::pin(dial.map(Done::Dialled)));
-        if let Some(searched) = self.looking.begin(target) {
+        let policy = self.machine.policy(peer);
+        if let Some(searched) = self.looking.begin(target, policy) {
             self.pending.push(Box::pin(searched.map(Done::Searched)));
         }
-        self.look_for(peer);
+        if policy != PathPolicy::RelayOnly {
+            self.look_for(peer);
+        }
         self.call(target);
     }
 
@@ -87,7 +90,10 @@ impl Driver {
                 self.links.be_patient(peer, now() + patience);
                 self.view.touch_peers([peer]);
                 self.view.touch();
-                return self.open_nat(&addrs);
+                if self.machine.policy(peer) != PathPolicy::RelayOnly {
+                    self.open_nat(&addrs);
+                }
+                return;
             }
             Some((News::InVain(reason), _)) => Some(reason),
             None => None,
