@@ -56,9 +56,8 @@ impl<'a> Daemon<'a> {
     /// Waits until it has met so many of those whom it was linked with before it was ended.
     pub(super) fn until_met(&self, count: usize) {
         for _ in 0..count {
-            wait_for(&self.running, |line| {
-                line["event"] == "connected" && line["outgoing"] == true
-            });
+            self.running
+                .wait_for(|line| line["event"] == "connected" && line["outgoing"] == true);
         }
     }
 
