@@ -236,9 +236,7 @@ impl Watched {
                 self.named.extend(addrs);
             }
             Input::Found { addrs, .. } => self.note_found(addrs),
-            Input::Policy { peer, policy } => {
-                self.policies.insert(*peer, *policy);
-            }
+            Input::Policy { peer, policy } => drop(self.policies.insert(*peer, *policy)),
             Input::Retry { .. }
             | Input::RelayDraining { .. }
             | Input::RelayMoved { .. }

@@ -195,10 +195,7 @@ impl Explanation {
             Cause::Trying => {
                 "Both sides know each other's addresses and probe them; data goes by the relay meanwhile.".to_owned()
             }
-            Cause::RelayOnly { side } => format!(
-                "{} was started so that it uses relays only and tells nobody its addresses. So no direct path is tried.",
-                capital(node(side))
-            ),
+            Cause::RelayOnly { side } => relays_only(side),
             Cause::Policy { policy } => forced(policy).to_owned(),
             Cause::PathSilent => {
                 "Nothing came back on the direct path for a moment. Data goes by the relay as well while the path is probed.".to_owned()
@@ -251,6 +248,13 @@ impl Explanation {
             Cause::Unknown => NEWER.to_owned(),
         }
     }
+}
+
+fn relays_only(side: Side) -> String {
+    format!(
+        "{} was started so that it uses relays only and tells nobody its addresses. So no direct path is tried.",
+        capital(node(side))
+    )
 }
 
 /// What it means that the user wants these paths for a peer.
