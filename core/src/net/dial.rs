@@ -14,8 +14,9 @@ use crate::{
     tls,
 };
 
-/// A handshake of which nothing came back for so long has lost two packets, and QUIC sends the next three seconds after the first.
-const LOST: Duration = Duration::from_millis(1500);
+/// Of a handshake that has waited for so long three packets were lost, and QUIC sends the next four seconds later. No line is so slow that an
+/// answer is still on its way.
+const LOST: Duration = Duration::from_secs(3);
 
 /// Where the outcome of a dial goes; nobody waits for it any more where that is closed.
 pub(crate) type Reply = oneshot::Sender<Result<Connection, ConnectError>>;

@@ -30,9 +30,12 @@ pub(super) fn exposed() -> Vec<CompletionCandidate> {
 
 /// The services of peers that `up` forwards whenever it runs.
 pub(super) fn forwarded() -> Vec<CompletionCandidate> {
-    let each = kept().forward.into_iter();
+    let plain = kept().forward.into_iter().filter(|line| {
+        let mut parts = line.service.split('/');
+        parts.all(is_plain)
+    });
     let each =
-        each.map(|line| CompletionCandidate::new(line.service).help(Some(line.listen.into())));
+        plain.map(|line| CompletionCandidate::new(line.service).help(Some(line.listen.into())));
     each.collect()
 }
 
@@ -64,7 +67,9 @@ fn joined() -> Vec<CompletionCandidate> {
 /// These and those of the address book.
 pub(super) fn groups() -> Vec<CompletionCandidate> {
     let book = state().map(|state| state.names()).unwrap_or_default();
-    let of_book = book.groups().into_iter().map(|(name, members)| {
+    let of_book = book.groups().into_iter();
+    let of_book = of_book.filter(|(name, _)| is_plain(name.as_str()));
+    let of_book = of_book.map(|(name, members)| {
         let members = format!("{} of the address book", members.len());
         CompletionCandidate::new(name.as_str()).help(Some(members.into()))
     });
@@ -90,12 +95,19 @@ pub(super) fn pins() -> Vec<CompletionCandidate> {
     each.collect()
 }
 
-/// By its name, or its id where the name, which is of somebody else's choice, is none to be typed.
+/// By its name, or its id where the name, which is of somebody else's choice, is not plain.
 fn called(name: &str, id: &str, about: &str) -> CompletionCandidate {
-    let start = || id.chars().take(SHORT).collect();
-    let is_typed = !name.is_empty() && printable(name) == name;
-    let value: String = if is_typed { name.to_owned() } else { start() };
+    let value: String = match is_plain(name) {
+        true => name.to_owned(),
+        false => id.chars().take(SHORT).collect(),
+    };
     CompletionCandidate::new(value).help(Some(about.to_owned().into()))
+}
+
+/// Whether a shell that takes a word as it is offered, as bash does, takes it for that word and nothing else.
+fn is_plain(name: &str) -> bool {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
+    !name.is_empty() && !name.starts_with('-') && name.chars().all(is_plain)
 }
 
 /// What the node that runs here says or, without one, the files; nothing if that takes too long.
@@ -163,7 +175,7 @@ fn of(book: &Book) -> Vec<CompletionCandidate> {
         } else {
             printable(&entry.note)
         };
-        CompletionCandidate::new(name.as_str()).help(Some(about.into()))
+        called(name.as_str(), &entry.ticket.id().to_string(), &about)
     });
     each.collect()
 }
@@ -202,15 +214,37 @@ mod tests {
     }
 
     #[test]
-    fn what_others_call_a_group_is_offered_only_where_it_can_be_typed() {
+    fn what_others_call_a_group_or_themselves_is_offered_only_where_no_shell_makes_something_else_of_it()
+     {
         let value = |name: &str| {
             let candidate = called(name, "abcdefghijkl", "joined");
             candidate.get_value().to_str().unwrap().to_owned()
         };
-        assert_eq!(value("our home"), "our home");
-        for name in ["", "a\nb", "\u{1b}[2J"] {
-            assert_eq!(value(name), "abcdefgh");
+        assert_eq!(value("our-home.2"), "our-home.2");
+        for name in [
+            "",
+            "a\nb",
+            "\u{1b}[2J",
+            "our home",
+            "$(id)",
+            "a;b",
+            "`a`",
+            "*",
+            "~",
+            "-a",
+        ] {
+            assert_eq!(value(name), "abcdefgh", "{name}");
         }
+        let mut draft = Draft::of("").unwrap();
+        let id = SecretKey::from_seed(&[1; 32]).id();
+        draft
+            .add(&"$(id)".parse().unwrap(), &id.into(), None)
+            .unwrap();
+        let offered = of(draft.book());
+        assert_eq!(
+            offered[0].get_value().to_str().unwrap(),
+            &id.to_string()[..SHORT]
+        );
     }
 
     #[test]

@@ -4,8 +4,11 @@
 use std::{collections::BTreeSet, convert::Infallible, fs, io, path::PathBuf, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use peerway::{PeerId, Ticket, services::ping};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use peerway::{NodeSnapshot, PeerId, Ticket, services::ping};
+use tokio::{
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 use super::{node::Node, state::StateDir};
 use crate::files;
@@ -16,7 +19,9 @@ const MAX_LEN: u64 = 16 * 1024;
 /// Dials at a time, and how long all of them may take together.
 const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The first look, after which they are rarer with each write.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+const WRITE_EVERY: Duration = Duration::from_secs(60);
 
 /// The file `linked` in the state folder, an id a line, which is there as long as a node runs, and after it if it did not end by itself.
 #[derive(Debug)]
@@ -34,21 +39,23 @@ impl Linked {
             node.settled().await;
             let _ = timeout(PATIENCE, meet(node, &before)).await;
         }
-        let mut written = before;
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut noted, mut pause) = (before, LOOK_EVERY);
         loop {
-            looks.tick().await;
+            sleep(pause).await;
             let snapshot = node.endpoint.snapshot();
-            let linked = snapshot.peers.iter().filter(|it| it.connections > 0);
-            let linked: BTreeSet<_> = linked.map(|it| it.id).take(MOST).collect();
-            if linked == written {
+            let linked = linked(&snapshot);
+            let mut kept_to_paths = snapshot.peers.iter().filter(|it| !it.policy.is_auto());
+            if linked.is_subset(&noted) && !kept_to_paths.any(|it| noted.contains(&it.id)) {
                 continue;
             }
-            if let Err(error) = self.write(&linked) {
+            // Who comes and goes costs a write a minute.
+            pause = (pause * 2).min(WRITE_EVERY);
+            let (file, text) = (self.0.clone(), text(&linked));
+            let written = spawn_blocking(move || files::replace(&file, &text)).await;
+            if let Ok(Err(error)) = written {
                 tracing::debug!(%error, "it is not noted whom this node is linked with");
             }
-            written = linked;
+            noted = linked;
         }
     }
 
@@ -67,11 +74,17 @@ impl Linked {
         let peers = text.lines().filter_map(|line| line.parse().ok());
         peers.take(MOST).collect()
     }
+}
 
-    fn write(&self, peers: &BTreeSet<PeerId>) -> io::Result<()> {
-        let lines = peers.iter().map(|peer| format!("{peer}\n"));
-        files::replace(&self.0, &lines.collect::<String>())
-    }
+/// Who is linked. Whom the user keeps to some paths is not dialled by any others after a restart, which knows nothing of that.
+fn linked(snapshot: &NodeSnapshot) -> BTreeSet<PeerId> {
+    let peers = snapshot.peers.iter();
+    let linked = peers.filter(|it| it.connections > 0 && it.policy.is_auto());
+    linked.map(|it| it.id).take(MOST).collect()
+}
+
+fn text(peers: &BTreeSet<PeerId>) -> String {
+    peers.iter().map(|peer| format!("{peer}\n")).collect()
 }
 
 async fn meet(node: &Node, peers: &BTreeSet<PeerId>) {
@@ -110,7 +123,7 @@ mod tests {
         let peers: BTreeSet<_> = (1..=3)
             .map(|seed| SecretKey::from_seed(&[seed; 32]).id())
             .collect();
-        linked.write(&peers).unwrap();
+        files::replace(&linked.0, &text(&peers)).unwrap();
         assert_eq!(linked.read(), peers);
         fs::write(&linked.0, format!("nonsense\n{}\n", peers.first().unwrap())).unwrap();
         assert_eq!(linked.read().len(), 1);

@@ -82,6 +82,8 @@ async fn ask(globals: &Globals, args: &ShareArgs, node: &Client) -> Result<(), F
 
 /// Serves until Ctrl-C, and says so.
 async fn by_itself(globals: &Globals, args: &ShareArgs) -> Result<(), Failure> {
+    // Nothing is served without a limit that cannot be read.
+    StateDir::open(globals)?.kept().read()?;
     let (give, given) = oneshot::channel();
     let offer = |router: Router, node: &Node| {
         // It is waited for below, for as long as the node runs.

@@ -185,11 +185,12 @@ pub(super) async fn serve(
         }
     };
     let running = node.run(body);
-    match &relay {
-        Some(relay) => relay.during(node.book().watch(), running).await?,
-        None => running.await?,
+    let ran = match &relay {
+        Some(relay) => relay.during(node.book().watch(), running).await,
+        None => running.await,
     };
     linked.forget();
+    ran?;
     let datagrams = node.servers().exposed().datagrams();
     Ok(datagrams::print(datagrams.into(), globals.json)?)
 }

@@ -59,7 +59,7 @@ pub(in crate::cli) async fn limited(globals: &Globals, node: &Node, say: fn(Stri
             Due::Read => match file.read() {
                 Ok(kept) => limit = kept.upload,
                 Err(error) => say(format!(
-                    "{error}. The limit of what is shared stays as it was"
+                    "{error}. What may be sent of what is shared stays as it was"
                 )),
             },
         }
