@@ -52,10 +52,7 @@ impl Peer {
             State::Direct(_) | State::Probing | State::Relayed => {
                 self.let_go_of_direct(ctx);
                 self.relayed(ctx);
-                if !self.sessions.is_calling() {
-                    // Either side may not have been at the relay so far.
-                    self.call(ctx);
-                }
+                self.called_for(ctx, false);
             }
             State::Idle | State::Greeting(_) | State::Failed(_) => {}
         }

@@ -54,7 +54,7 @@ impl Peer {
         let mut candidates = self.offer(local);
         let direct = !self.demand.keeps_to_relays(local);
         self.told.tell_candidates(candidates.clone());
-        if let Some(fresh) = self.fresh_port.candidate() {
+        if let Some(fresh) = self.fresh_port.candidate().filter(|_| direct) {
             candidates.truncate(MAX_CANDIDATES - 1);
             candidates.push(fresh);
         }

@@ -7,8 +7,7 @@ impl Peer {
     /// Begins a round. The peer has opened its NATs for us, or has yet to do it.
     pub(super) fn seek(&mut self, ctx: &mut Context<'_>, peer_opened: bool) {
         if !self.consents(ctx.local) {
-            let is_refused = self.remote.as_ref().is_some_and(|remote| !remote.direct);
-            if is_refused && self.state.path().is_some() {
+            if self.is_refused() && self.state.path().is_some() {
                 self.let_go_of_direct(ctx);
             }
             if self.state.path().is_none() {
@@ -23,15 +22,25 @@ impl Peer {
         self.tcp_pairs.plan(ctx, self.state.path());
     }
 
-    /// The peer named other candidates: probes them, or soon if it does so all the time.
+    /// The peer named other candidates, or wants to be met at the relay alone: probes them or calls it there, or soon if it does so
+    /// all the time.
     pub(super) fn called_for(&mut self, ctx: &mut Context<'_>, opened: bool) {
         match self.state {
             State::Relayed | State::Probing | State::Direct(_) => {
                 if self.triggered.begin(ctx.now, opened) {
-                    self.seek(ctx, opened);
+                    if !self.is_refused() || !self.state.is_relayed() {
+                        self.seek(ctx, opened);
+                    } else if !self.sessions.is_calling() {
+                        // Either side may not have been at the relay so far.
+                        self.call(ctx);
+                    }
                 }
             }
             State::Idle | State::Greeting(_) | State::Failed(_) => {}
         }
+    }
+
+    fn is_refused(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| !remote.direct)
     }
 }

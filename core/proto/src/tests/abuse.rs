@@ -455,6 +455,32 @@ impl Caller {
         says(world, &self.key, &bytes);
     }
 
+    /// Wants no direct path, and where it is called for that, would have one again. Whether it was called.
+    fn refuses(&mut self, world: &mut World) -> bool {
+        let before = world.last_signal(0);
+        let update = Control::Update(Description {
+            direct: false,
+            ..description(&[])
+        });
+        let bytes = self.session.seal_control(&update.emit()).unwrap();
+        says(world, &self.key, &bytes);
+        let after = world.last_signal(0);
+        let Ok(packet) = IntroPacket::parse(&after) else {
+            self.moves(world, &[]);
+            return false;
+        };
+        if after == before {
+            self.moves(world, &[]);
+            return false;
+        }
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let opened = Opened::open(&self.key, packet, &mut rng).unwrap();
+        let (session, ack) = opened.answer(&description(&[])).unwrap();
+        self.session = session;
+        says(world, &self.key, &ack);
+        true
+    }
+
     /// Asks directly, from what it says is this address.
     fn asks(&mut self, world: &mut World, source: SocketAddr) {
         let probe = Probe {
@@ -527,6 +553,19 @@ fn a_peer_that_has_ever_other_addresses_gets_few_probes_for_it_and_its_last_list
     caller.moves(&mut world, &last);
     world.run(ms(2000));
     assert!(sent(&world, last[0]) > 0);
+}
+
+#[test]
+fn a_peer_that_refuses_direct_paths_again_and_again_is_called_once_a_second_for_it() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let mut caller = Caller::new(&mut world, 0, NatReport::default(), false);
+    world.run(ms(1000));
+    let mut calls = 0;
+    for _ in 0..60 {
+        calls += usize::from(caller.refuses(&mut world));
+        world.run(ms(100));
+    }
+    assert!((1..=13).contains(&calls), "{calls}");
 }
 
 #[test]
