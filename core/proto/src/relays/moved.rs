@@ -80,7 +80,11 @@ impl Moved {
         if to.key() == by.key() || is_too_soon {
             return Err(Disbelieved);
         }
-        self.meet(word);
+        // What has a place of ours may be where those are that gave it.
+        let is_ours = self.named().any(|named| named == to);
+        if !(places.is_empty() && is_ours) {
+            self.meet(word);
+        }
         let successor = || Successor {
             relay: to.clone(),
             by: by.clone(),

@@ -307,6 +307,23 @@ fn a_relay_of_ours_on_the_local_network_may_be_named_from_the_internet() {
 }
 
 #[test]
+fn a_word_from_elsewhere_does_not_keep_a_relay_in_a_place_of_ours_from_its_network() {
+    let relays = three();
+    let [old, new, visited] = &relays;
+    let mut run = Run::new(&[old]);
+    run.registered(old, "192.168.1.8:4433");
+    run.registered(visited, AT[2]);
+    run.relays.on_link_needs(peer(0), visited);
+    run.moves(old, new);
+    run.moves(visited, new);
+    run.orders();
+    run.resolve(new, "192.168.1.9:4433", None, &routes(true, true));
+    let orders = run.orders();
+    let dials = |order: &Order| matches!(order, Order::Dial { .. });
+    assert!(orders.iter().any(dials), "{orders:?}");
+}
+
+#[test]
 fn a_public_relay_makes_no_other_known_by_naming_it_twice() {
     let relays = three();
     let [old, new, third] = &relays;
