@@ -12,6 +12,10 @@ const BURST: f64 = 0.1;
 const DIVIDE_EVERY: Duration = Duration::from_millis(1);
 /// How long a peer has its part of the rate after its last datagram, and longer while it has not made up for that.
 const KEPT: Duration = Duration::from_secs(1);
+/// Of more peers than these the debts of who is silent are everybody's.
+const OWN_DEBTS: usize = 256;
+/// So much is lent, in seconds of the rate, and nobody who comes begins with anything until some of it is paid back.
+const MOST_LENT: f64 = 1.0;
 
 /// Each peer that sends earns its part of the rate; what one does not use is there for all.
 #[derive(Debug)]
@@ -20,7 +24,7 @@ pub(super) struct Policer {
     divided: Instant,
     peers: BTreeMap<PeerId, Peer>,
     unused: f64,
-    /// What those who came began with, before anybody had earned it.
+    /// What those who came began with, before anybody had earned it, and what those owe who went.
     lent: f64,
 }
 
@@ -47,7 +51,9 @@ impl Policer {
     pub(super) fn admits(&mut self, peer: PeerId, len: usize, now: Instant) -> bool {
         self.divide(now);
         // Who sends seldom is not to lose all of it to who never stops.
-        let left = self.rate * BURST / (self.peers.len() as f64 + 1.0);
+        let is_spent = self.lent > self.rate * MOST_LENT;
+        let burst = if is_spent { 0.0 } else { self.rate * BURST };
+        let left = burst / (self.peers.len() as f64 + 1.0);
         let len = len as f64;
         let Self {
             peers,
@@ -79,17 +85,11 @@ impl Policer {
         }
         self.divided = now;
         let earned = since.as_secs_f64() * self.rate;
-        let paid_back = earned.min(self.lent);
+        // Who is there has the half of it at least, whatever others owe.
+        let paid_back = (earned / 2.0).min(self.lent);
         self.lent -= paid_back;
         let earned = earned - paid_back;
-        let unused = &mut self.unused;
-        self.peers.retain(|_, peer| {
-            let is_kept = peer.left < 0.0 || now.saturating_duration_since(peer.last) < KEPT;
-            if !is_kept {
-                *unused += peer.left;
-            }
-            is_kept
-        });
+        self.let_go_of_silent(now);
         let parts = (self.peers.len() as f64).max(1.0);
         let (each, most) = (earned / parts, self.rate * BURST / parts);
         let mut unused = if self.peers.is_empty() { earned } else { 0.0 };
@@ -99,6 +99,21 @@ impl Policer {
             peer.left = left.min(most);
         }
         self.unused = (self.unused + unused).min(self.rate * BURST);
+    }
+
+    fn let_go_of_silent(&mut self, now: Instant) {
+        let are_many = self.peers.len() > OWN_DEBTS;
+        let (unused, lent) = (&mut self.unused, &mut self.lent);
+        self.peers.retain(|_, peer| {
+            let owes = peer.left < 0.0;
+            let is_silent = now.saturating_duration_since(peer.last) >= KEPT;
+            if !is_silent || owes && !are_many {
+                return true;
+            }
+            *unused += peer.left.max(0.0);
+            *lent += (-peer.left).max(0.0);
+            false
+        });
     }
 }
 
@@ -173,6 +188,34 @@ mod tests {
             assert!(got <= most, "{got} of {most} by {peers}");
             assert!(got >= 60 * 10_000, "{got} by {peers}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_who_go_in_debt_few_are_kept_and_what_they_owe_is_paid_back() {
+        let start = Instant::now();
+        let mut policer = Policer::new("80kbit".parse().unwrap(), start);
+        let mut got = 0;
+        for second in 0..100 {
+            let now = start + Duration::from_secs(second);
+            for seed in 0..100 {
+                let mut own = [0; 32];
+                own[..2].copy_from_slice(&[second as u8, seed]);
+                let peer = SecretKey::from_seed(&own).id();
+                got += if policer.admits(peer, 60_000, now) {
+                    60_000
+                } else {
+                    0
+                };
+            }
+            assert!(policer.peers.len() <= OWN_DEBTS + 100, "after {second} s");
+        }
+        // A debt of each that is kept, once.
+        let most = 100 * 10_000 + (OWN_DEBTS + 100) * 60_000;
+        assert!(got <= most, "{got} of {most}");
+        for seconds in [10_000, 20_000] {
+            policer.divide(start + Duration::from_secs(seconds));
+        }
+        assert!(policer.lent <= 0.0 && policer.peers.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
