@@ -140,6 +140,33 @@ async fn a_direct_link_is_kept_to_the_relay_for_one_peer_and_let_go_again_under_
 }
 
 #[tokio::test]
+async fn what_a_peer_sends_by_a_relay_is_not_taken_while_only_direct_paths_are_wanted_to_it() {
+    let relay = relay().await;
+    let (a, b) = (node(Some(&relay)).await, node(Some(&relay)).await);
+    let patience = Duration::from_secs(20);
+    a.set_path_policy(b.id(), PathPolicy::RelayOnly).await;
+    let (out, incoming) = timeout(patience, pair(&a, &b)).await.unwrap();
+    let (mut send, _recv) = out.open_bi().await.unwrap();
+    send.write_all(b"1").await.unwrap();
+    let (_back, mut there) = incoming.accept_bi().await.unwrap();
+    let mut byte = [0];
+    there.read_exact(&mut byte).await.unwrap();
+    let mut seen = incoming.watch_status();
+    b.set_path_policy(a.id(), PathPolicy::DirectOnly).await;
+    let fails = seen.wait_for(|status| status.state == PeerState::Failed);
+    assert!(timeout(patience, fails).await.is_ok());
+    send.write_all(b"2").await.unwrap();
+    let read = timeout(Duration::from_millis(500), there.read_exact(&mut byte));
+    assert!(read.await.is_err(), "it came");
+    b.set_path_policy(a.id(), PathPolicy::Auto).await;
+    let read = timeout(patience, there.read_exact(&mut byte)).await;
+    read.unwrap().unwrap();
+    assert_eq!(byte, *b"2");
+    a.close().await;
+    b.close().await;
+}
+
+#[tokio::test]
 async fn a_peer_with_64_connections_gets_no_more_and_others_still_do() {
     let relay = relay().await;
     let (a, b, other) = (

@@ -215,7 +215,7 @@ impl Driver {
                     Some(Command::RenewMappings) => self.gathering.doubt_mappings(),
                     Some(Command::Retry { peer }) => self.feed(Input::Retry { peer }),
                     Some(Command::Policy { peer, policy }) => {
-                        self.feed(Input::Policy { peer, policy });
+                        self.set_policy(peer, policy);
                         self.view.touch();
                     }
                     Some(Command::HangUp { peer, code, reason }) => self.links.hang_up(peer, code, &reason),

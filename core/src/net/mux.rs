@@ -198,6 +198,11 @@ impl Mux {
         });
     }
 
+    /// Undoes [`Self::admit_channel`] for every relay.
+    pub(crate) fn close_channel(&self, channel: Channel) {
+        self.edit(|tables| tables.close_channel(channel));
+    }
+
     /// The link whose packets these lane frames are.
     pub(crate) fn link_of(&self, relay: SocketAddr, channel: Channel) -> Option<LinkHandle> {
         let tables = self.tables.load();

@@ -20,7 +20,7 @@ impl Peer {
     /// The state as others see it.
     pub(crate) fn state(&self) -> PeerState {
         if self.state.is_relayed() && self.demand.shuns_relays() {
-            // Nothing of the peer's comes through.
+            // Nothing of the peer's is taken from there.
             return PeerState::Failed;
         }
         self.state.shown()

@@ -136,8 +136,33 @@ impl Driver {
         self.links.admit(peer, addr);
     }
 
-    /// Takes the peer's packets from this relay's lane, those included that came too early.
+    /// Which paths may carry the peer's packets from now on, both ways.
+    pub(super) fn set_policy(&mut self, peer: PeerId, policy: PathPolicy) {
+        let was = self.machine.policy(peer);
+        self.feed(Input::Policy { peer, policy });
+        let is = self.machine.policy(peer);
+        if is == PathPolicy::DirectOnly {
+            let channel = Channel::between(self.key.id(), peer);
+            return self.mux.close_channel(channel);
+        }
+        if was != PathPolicy::DirectOnly || self.links.get(peer).is_none() {
+            return;
+        }
+        let registrations = &self.registrations;
+        let relays = registrations.relays.of_link(peer);
+        let lanes: Vec<_> = relays
+            .filter_map(|it| registrations.lane_addr(it))
+            .collect();
+        for relay in lanes {
+            self.admit_lane(peer, relay);
+        }
+    }
+
+    /// Takes the peer's packets from this relay's lane, those included that came too early; none where only direct paths are wanted.
     pub(super) fn admit_lane(&mut self, peer: PeerId, relay: SocketAddr) {
+        if self.machine.policy(peer) == PathPolicy::DirectOnly {
+            return;
+        }
         let channel = Channel::between(self.key.id(), peer);
         let link = self.link(peer).link.clone();
         self.mux.admit_channel(relay, channel, &link);

@@ -58,6 +58,11 @@ impl Tables {
         self.channels.retain(|_, link| link.handle() != handle);
     }
 
+    /// Takes nothing of a channel any more, whatever relay it comes from.
+    pub(super) fn close_channel(&mut self, channel: Channel) {
+        self.channels.retain(|(_, open), _| *open != channel);
+    }
+
     fn insert(&mut self, source: SocketAddr, link: &Arc<Link>, is_relay: bool) {
         let link = link.clone();
         self.sources.insert(source, Admitted { link, is_relay });

@@ -405,6 +405,22 @@ async fn a_flood_for_the_driver_loses_its_own_datagrams_only() {
 }
 
 #[tokio::test]
+async fn a_channel_that_is_closed_is_closed_at_every_relay_and_no_other_is() {
+    let (b, _side) = mux();
+    let link = b.add_link();
+    let relays = ["127.0.0.1:1", "127.0.0.1:2"].map(|at| at.parse().unwrap());
+    for relay in relays {
+        b.admit_channel(relay, channel(1, 2), &link);
+        b.admit_channel(relay, channel(1, 3), &link);
+    }
+    b.close_channel(channel(1, 2));
+    for relay in relays {
+        assert_eq!(b.link_of(relay, channel(1, 2)), None);
+        assert_eq!(b.link_of(relay, channel(1, 3)), Some(link.handle()));
+    }
+}
+
+#[tokio::test]
 async fn a_removed_link_is_gone_with_its_sources_and_channels() {
     let ((a, _), (b, mut side)) = (mux(), mux());
     let (to_b, from_a) = (a.add_link(), b.add_link());
