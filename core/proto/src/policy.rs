@@ -15,10 +15,10 @@ pub enum PathPolicy {
     /// The best there is: direct where that can be had, by a relay until then.
     #[default]
     Auto,
-    /// By relays alone, also while there is a direct path: the peer is told no address of this node from then on, and none of
-    /// its addresses is sent to.
+    /// By relays alone, also while there is a direct path: from then on none of the peer's addresses is sent to, and this node tells
+    /// it none of its own. The relay tells the peer's node the public address from which this one is registered there.
     RelayOnly,
-    /// Directly or not at all: relays carry what leads to a direct path, and no data.
+    /// Directly or not at all: relays carry what leads to a direct path, and no data; what the peer sends by them is not taken.
     DirectOnly,
     /// Something that newer versions know; to set it changes nothing.
     #[serde(other)]

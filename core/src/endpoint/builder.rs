@@ -96,7 +96,8 @@ impl Builder {
         self
     }
 
-    /// Never sends to a peer directly, so that no peer learns our addresses.
+    /// Never sends to a peer directly, and tells no peer our addresses, so that none learns the local ones. The public one is not
+    /// hidden: a relay tells the node of each peer that we talk to through it from which address we are registered there.
     #[must_use]
     pub fn relay_only(mut self, relay_only: bool) -> Self {
         self.relay_only = relay_only;
