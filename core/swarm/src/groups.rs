@@ -282,7 +282,8 @@ impl Groups {
         self.keep_new(log.group(), Known::of(log, Vec::new(), keys))
     }
 
-    /// Has a new group in the store and among those that live.
+    /// Has a new group in the store and among those that live, in the place of what there was of a time before; as long as the disk does not
+    /// take it, that stays.
     fn keep_new(&self, id: GroupId, known: Known) -> Result<GroupId, GroupError> {
         let ops = known.log.ops().map(|(_, op)| Record::Op(op.clone()));
         let cards = known.cards.iter().cloned().map(Record::Card);
@@ -292,7 +293,7 @@ impl Groups {
             .cloned()
             .map(|(epoch, key)| Record::Key(epoch, key));
         let records: Vec<_> = ops.chain(cards).chain(keys).collect();
-        self.0.store.keep_own(id, &records)?;
+        self.0.store.renew(id, &records)?;
         self.begin(id, known);
         self.tell(GroupEvent::Changed(id));
         Ok(id)
@@ -442,10 +443,11 @@ impl Groups {
         }
         let writing = self.writing();
         self.live().groups.remove(&group);
-        self.0.store.drop_group(group)?;
+        let dropped = self.0.store.drop_group(group);
         drop(writing);
+        // Whatever the disk says, it is not among the groups any more.
         self.tell(GroupEvent::Removed(group));
-        Ok(())
+        Ok(dropped?)
     }
 
     /// Everything that happens from now on; who is slow misses the oldest.

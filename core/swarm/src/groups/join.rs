@@ -99,9 +99,6 @@ impl Groups {
             return Err(JoinError::Untrue);
         }
         let _writing = self.writing();
-        // What was kept of a time before.
-        self.live().groups.remove(&group);
-        self.0.store.drop_group(group).map_err(GroupError::from)?;
         Ok(self.keep_new(group, known)?)
     }
 

@@ -177,16 +177,20 @@ impl Store {
     /// Keeps what is this node's own: it is on the disk after that, or nowhere.
     pub(super) fn keep_own(&self, group: GroupId, records: &[Record]) -> Result<(), StoreError> {
         let mut pending = self.pending();
-        let own = records.iter();
-        let own: Vec<_> = own
-            .map(|it| (group, Change::Keep(Box::new(it.clone()))))
-            .collect();
+        let own: Vec<_> = keeping(group, records).collect();
         let kept = self.write(&mut pending, &own, Durability::Immediate);
         if kept.is_err() {
             // A disk that fails at the end may have taken it all the same.
             pending.forget(group, posts(records));
         }
         kept
+    }
+
+    /// Keeps this of a group, and nothing that was kept of it before; where the disk does not take it, that stays.
+    pub(super) fn renew(&self, group: GroupId, records: &[Record]) -> Result<(), StoreError> {
+        let drop = std::iter::once((group, Change::Drop));
+        let own: Vec<_> = drop.chain(keeping(group, records)).collect();
+        self.write(&mut self.pending(), &own, Durability::Immediate)
     }
 
     /// Has all that is kept on the disk.
@@ -397,6 +401,11 @@ impl Change {
             Self::Forget(..) | Self::Drop => None,
         }
     }
+}
+
+fn keeping(group: GroupId, records: &[Record]) -> impl Iterator<Item = (GroupId, Change)> {
+    let each = records.iter().cloned();
+    each.map(move |it| (group, Change::Keep(Box::new(it))))
 }
 
 /// Those of these records, by when they were sent.

@@ -171,12 +171,41 @@ async fn a_group_that_was_left_while_the_disk_was_full_goes_once_it_is_not() {
     let [left, other] = ["left", "other"].map(|name| node.create(name).unwrap());
     let disk = node.0.store.is_full();
     disk.store(true, Relaxed);
+    let mut events = node.events();
     node.leave(left).await.unwrap_err();
+    let told = std::iter::from_fn(|| events.try_recv().ok()).last();
+    assert!(matches!(told, Some(GroupEvent::Removed(it)) if it == left));
     disk.store(false, Relaxed);
     node.0.store.flush().unwrap();
     let found = after_a_crash(&folder).await.all();
     let found: Vec<_> = found.iter().map(|group| group.id.clone()).collect();
     assert_eq!(found, [other.to_string()]);
+}
+
+#[tokio::test]
+async fn a_group_that_is_joined_anew_while_the_disk_is_full_stays_as_it_was() {
+    let folder = TempDir::new().unwrap();
+    let node = groups(&folder).await;
+    let group = node.create("home").unwrap();
+    // As a member tells it.
+    let known = || {
+        let (_, mut known) = node.0.store.groups().unwrap().remove(0);
+        known.kept = crate::group::Kept::default();
+        known
+    };
+    node.post(group, "one").unwrap();
+    let disk = node.0.store.is_full();
+    disk.store(true, Relaxed);
+    node.keep_new(group, known()).unwrap_err();
+    assert_eq!(node.all().len(), 1);
+    disk.store(false, Relaxed);
+    node.0.store.flush().unwrap();
+    assert_eq!(texts(&node, group), ["one"]);
+    assert_eq!(texts(&after_a_crash(&folder).await, group), ["one"]);
+    let posts = |node: &Groups| node.view(group).unwrap().posts;
+    node.keep_new(group, known()).unwrap();
+    assert_eq!((node.all().len(), texts(&node, group).len()), (1, 0));
+    assert_eq!(posts(&after_a_crash(&folder).await), 0);
 }
 
 #[tokio::test]
