@@ -25,9 +25,10 @@ const AT_ONCE: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long others may take after the first that has it, before one of them is to show it.
 const MORE: Duration = Duration::from_millis(500);
-/// How long whoever shows it may take before another is to do so as well, beside what that takes over a slow line; how many do at once.
+/// How long whoever shows it may take before one that tells another size is to do so as well; one that tells the same size has to wait for
+/// what that takes over a slow line too. How many do at once, each with an outline of 8 MiB at most.
 const NEXT: Duration = Duration::from_secs(3);
-const SHOWN_AT_ONCE: usize = 4;
+const SHOWN_AT_ONCE: usize = 16;
 /// Bytes a second over a slow line, of 1 Mbit/s.
 const SLOW: u64 = 128 << 10;
 
@@ -39,6 +40,15 @@ struct Holder {
     is_whole: bool,
     /// Whether it was asked to show it.
     is_asked: bool,
+}
+
+/// When the next is to show it, by the sizes that they tell: who tells too much keeps only those waiting who tell the same.
+#[derive(Default)]
+struct Turns {
+    /// None before there is one.
+    next_at: Option<Instant>,
+    /// When another of the same size is, while one shows it.
+    of_sizes: BTreeMap<u64, Instant>,
 }
 
 impl Sharing {
@@ -59,29 +69,30 @@ impl Sharing {
         let asking = peers.into_iter().map(|peer| self.ask_for(hash, peer));
         let mut answers = stream::iter(asking).buffer_unordered(AT_ONCE);
         let (mut holders, mut showing) = (Vec::new(), FuturesUnordered::new());
-        // When the next of them is to show it; none before there is one.
-        let (mut next_at, mut all_answered) = (None, false);
+        let (mut turns, mut all_answered) = (Turns::default(), false);
         loop {
-            let is_due = next_at.is_some_and(|at| at <= Instant::now());
-            let has_room = showing.len() < SHOWN_AT_ONCE;
-            if (is_due || all_answered && showing.is_empty())
-                && has_room
-                && let Some(next) = next(&mut holders)
+            let now = Instant::now();
+            let has_none = all_answered && showing.is_empty();
+            let is_due = |size| has_none || turns.at(size).is_some_and(|at| at <= now);
+            if showing.len() < SHOWN_AT_ONCE
+                && let Some(next) = next(&mut holders, is_due)
             {
                 showing.push(self.show_by(hash, next.size, next.session.clone()));
-                next_at = Some(Instant::now() + NEXT + time_of(next.size));
+                turns.shown(next.size, now);
             }
             if all_answered && showing.is_empty() {
                 return Err(GetError::Nowhere { asked, reached });
             }
-            let is_left = has_room && holders.iter().any(|it| !it.is_asked);
+            let left = holders.iter().filter(|it| !it.is_asked);
+            let next_at = left.filter_map(|it| turns.at(it.size)).min();
+            let next_at = next_at.filter(|_| showing.len() < SHOWN_AT_ONCE);
             tokio::select! {
                 answer = answers.next(), if !all_answered => {
                     all_answered = answer.is_none();
                     reached += usize::from(answer.as_ref().is_some_and(Option::is_some));
                     if let Some(Some(Some(holder))) = answer {
                         holders.push(holder);
-                        next_at.get_or_insert_with(|| Instant::now() + MORE);
+                        turns.next_at.get_or_insert_with(|| Instant::now() + MORE);
                     }
                 }
                 Some((peer, size, kind)) = showing.next(), if !showing.is_empty() => {
@@ -90,9 +101,9 @@ impl Sharing {
                         return Ok(link.from_providers(with_it(holders, size)));
                     }
                     holders.retain(|it| it.ticket.id() != peer);
-                    next_at = Some(Instant::now());
+                    turns.failed(size, Instant::now());
                 }
-                () = sleep_until(next_at.unwrap_or_else(Instant::now)), if is_left && next_at.is_some() => {}
+                () = sleep_until(next_at.unwrap_or(now)), if next_at.is_some() => {}
             }
         }
     }
@@ -149,6 +160,26 @@ impl Sharing {
     }
 }
 
+impl Turns {
+    /// When the next that tells this size is to show it.
+    fn at(&self, size: u64) -> Option<Instant> {
+        let of_size = self.of_sizes.get(&size).copied();
+        self.next_at.map(|at| of_size.map_or(at, |it| it.max(at)))
+    }
+
+    /// One of this size is to show it from now on.
+    fn shown(&mut self, size: u64, now: Instant) {
+        self.next_at = Some(now + NEXT);
+        self.of_sizes.insert(size, now + NEXT + time_of(size));
+    }
+
+    /// It did not.
+    fn failed(&mut self, size: u64, now: Instant) {
+        self.next_at = Some(now);
+        self.of_sizes.remove(&size);
+    }
+}
+
 /// What a peer says that it has of some content; none if it says nothing.
 async fn described(session: &Session, hash: Hash) -> Option<Option<Described>> {
     let ticket = Vec::new();
@@ -174,13 +205,14 @@ fn time_of(size: u64) -> Duration {
     Duration::from_millis(bytes * 1000 / SLOW)
 }
 
-/// The next that is to show it: of the size that most tell, and one that has all of it if there is one.
-fn next(holders: &mut [Holder]) -> Option<&mut Holder> {
+/// The next that is to show it: of the size that most tell of those that are due, and one that has all of it if there is one.
+fn next(holders: &mut [Holder], is_due: impl Fn(u64) -> bool) -> Option<&mut Holder> {
     let mut sizes: BTreeMap<u64, usize> = BTreeMap::new();
     for holder in holders.iter() {
         *sizes.entry(holder.size).or_default() += 1;
     }
-    let left = holders.iter_mut().filter(|it| !it.is_asked);
+    let left = holders.iter_mut();
+    let left = left.filter(|it| !it.is_asked && is_due(it.size));
     let next = left.max_by_key(|it| (sizes.get(&it.size).copied(), it.is_whole))?;
     next.is_asked = true;
     Some(next)
@@ -210,6 +242,23 @@ async fn kind(session: &Session, data: &[u8]) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_tells_too_large_a_size_keeps_nobody_waiting_who_tells_another() {
+        let (mut turns, begin) = (Turns::default(), Instant::now());
+        assert_eq!(turns.at(7), None, "before anybody has it");
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        turns.next_at = Some(begin);
+        for liar in 0..4 {
+            let size = (1 << 40) - liar;
+            assert_eq!(turns.at(size), Some(at(3 * liar)));
+            turns.shown(size, at(3 * liar));
+            assert_eq!(turns.at(7), Some(at(3 * liar + 3)));
+            assert!(turns.at(size) > Some(at(60)), "another may be slow");
+        }
+        turns.failed(1 << 40, at(20));
+        assert_eq!(turns.at(1 << 40), Some(at(20)));
+    }
 
     #[test]
     fn the_longest_outline_is_waited_for_over_a_slow_line() {
