@@ -34,20 +34,11 @@ impl Part {
     /// The file cannot be opened, read or written.
     pub fn open(work: &Dir, outline: Arc<Outline>) -> io::Result<Self> {
         let mut file = open_part(work, &Self::file_name(outline.hash()), false)?;
-        let there = file.metadata()?.len();
         let mut held = Units::none(outline.units());
-        let mut data = Vec::new();
-        for unit in 0..outline.units() {
-            let (offset, len) = (outline.offset(unit), outline.len(unit).unwrap_or(0));
-            if offset + len as u64 > there {
-                break;
-            }
-            data.resize(len, 0);
-            file.read_exact(&mut data)?;
-            if outline.is_right(unit, &data) {
-                held.insert(unit);
-            }
-        }
+        check(&mut file, &outline, |unit| {
+            held.insert(unit);
+            true
+        })?;
         file.set_len(outline.size())?;
         Ok(Self {
             outline,
@@ -61,6 +52,31 @@ impl Part {
     pub fn outline(work: &Dir, hash: Hash, size: u64) -> Option<Outline> {
         let bytes = work.read(outline_name(hash)).ok()?;
         Outline::from_bytes(hash, size, &bytes)
+    }
+
+    /// Whether there is any of some content in `work`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn has_any(work: &Dir, hash: Hash, size: u64) -> io::Result<bool> {
+        let mut file = match work.open(Self::file_name(hash)) {
+            Ok(file) => file.into_std(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let small = Outline::of_small(hash, size);
+        let Some(outline) = small.or_else(|| Self::outline(work, hash, size)) else {
+            return Ok(false);
+        };
+        if is_hole(&file) {
+            return Ok(false);
+        }
+        let mut has_any = false;
+        check(&mut file, &outline, |_| {
+            has_any = true;
+            false
+        })?;
+        Ok(has_any)
     }
 
     /// Keeps the outline for the next try.
@@ -122,6 +138,40 @@ impl Part {
     }
 }
 
+/// Reads what is there, and names the units that are right as long as more are to be.
+fn check(file: &mut File, outline: &Outline, mut found: impl FnMut(u32) -> bool) -> io::Result<()> {
+    let there = file.metadata()?.len();
+    let mut data = Vec::new();
+    for unit in 0..outline.units() {
+        let (offset, len) = (outline.offset(unit), outline.len(unit).unwrap_or(0));
+        if offset + len as u64 > there {
+            break;
+        }
+        data.resize(len, 0);
+        file.read_exact(&mut data)?;
+        if outline.is_right(unit, &data) && !found(unit) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether nothing was ever written, where the system knows: all of a part that is long need not be read for that.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn is_hole(file: &File) -> bool {
+    use rustix::{
+        fs::{SeekFrom, seek},
+        io::Errno,
+    };
+    let is_hole = seek(file, SeekFrom::Data(0)) == Err(Errno::NXIO);
+    is_hole || seek(file, SeekFrom::Start(0)).is_err()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn is_hole(_: &File) -> bool {
+    false
+}
+
 /// The folder for what is not whole yet of `id`, for one who fetches there at a time: until the file is dropped. None as long as
 /// another does.
 pub(crate) fn alone(place: &Place, id: &str) -> io::Result<Option<File>> {
@@ -168,6 +218,8 @@ mod tests {
         }
         assert_eq!(part.read(3).unwrap().as_deref(), Some(pieces[3]));
         drop(part);
+        let has_any = || Part::has_any(&work, outline.hash(), size).unwrap();
+        assert!(!has_any(), "without an outline nothing is known of it");
         // What a crash may leave of a unit.
         let file = open_part(&work, &Part::file_name(outline.hash()), false).unwrap();
         let mut file = io::BufWriter::new(file);
@@ -178,7 +230,24 @@ mod tests {
         let kept = Part::outline(&work, outline.hash(), size).unwrap();
         let part = Part::open(&work, Arc::new(kept)).unwrap();
         assert_eq!(part.held().iter().collect::<Vec<_>>(), [0, 3]);
+        assert!(has_any());
         work.write(outline_name(outline.hash()), [0; 128]).unwrap();
         assert_eq!(Part::outline(&work, outline.hash(), size), None);
+    }
+
+    #[test]
+    fn of_a_part_in_which_nothing_right_is_nothing_came() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = Place::open(folder.path(), false).unwrap().work("x");
+        let (work, hash) = (work.unwrap(), Hash::of(&[7; 1000]));
+        let has_any = || Part::has_any(&work, hash, 1000).unwrap();
+        assert!(!has_any(), "it is missing");
+        let outline = Arc::new(Outline::of_small(hash, 1000).unwrap());
+        let part = Part::open(&work, outline).unwrap();
+        assert!(!has_any(), "it is a hole");
+        part.write(0, &[8; 1000]).unwrap();
+        assert!(!has_any());
+        part.write(0, &[7; 1000]).unwrap();
+        assert!(has_any(), "however many blocks it takes");
     }
 }

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use cap_std::fs::Dir;
 use peerway::Ticket;
 use serde::{Deserialize, Serialize};
 
@@ -225,8 +226,8 @@ impl Catalog {
         let mut gone = Vec::new();
         for hash in hashes {
             let kept = self.kept(*hash)?;
-            let is_missing = kept.is_some_and(|kept| kept.whole.is_none());
-            if is_missing && !is_used(*hash) && came(&self.folder(), *hash) == 0 {
+            let missing = kept.filter(|kept| kept.whole.is_none() && !is_used(*hash));
+            if missing.is_some_and(|kept| !some_came(&self.folder(), *hash, kept.size)) {
                 gone.push(*hash);
             }
         }
@@ -382,6 +383,19 @@ fn remove(folder: &Path, hash: Hash) {
     // What is not there need not be removed, and what stays is found by a later sweep.
     let _ = fs::remove_file(folder.join(hash.to_string()));
     let _ = fs::remove_dir_all(folder.join(WORK).join(hash.to_string()));
+}
+
+/// Whether some came of what is not whole. Some file systems say of all that it takes no room, so it is looked at then.
+fn some_came(folder: &Path, hash: Hash, size: u64) -> bool {
+    if came(folder, hash) > 0 {
+        return true;
+    }
+    let part = folder.join(WORK).join(hash.to_string());
+    match Dir::open_ambient_dir(part, cap_std::ambient_authority()) {
+        // What cannot be read may be there.
+        Ok(work) => Part::has_any(&work, hash, size).unwrap_or(true),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
 }
 
 /// Bytes that came of what is not whole.
