@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -11,7 +14,7 @@ use futures_util::{StreamExt, stream::FuturesOrdered};
 use peerway::{Connection, PeerId, RecvStream, SendStream, Ticket};
 use quinn::WriteError;
 use tokio::{
-    sync::{Notify, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     task::{JoinSet, spawn_blocking},
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -40,6 +43,8 @@ const MAX_WANTS: usize = 128;
 /// Units of one lane that are looked up ahead of being sent, and up to how many bytes each is read then.
 const FOUND_AHEAD: usize = 8;
 const SHORT: usize = 32 << 10;
+/// How many of all lanes are in memory before their turn, which is 2 MiB; beyond it they are read at their turn, as the others.
+pub(super) const READ_AHEAD: usize = 64;
 /// How often is told what there is more.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 /// Everything else that is sent over the same link goes first.
@@ -290,14 +295,39 @@ async fn lane(
     Ok(())
 }
 
-/// What is wanted on a lane and was not sent yet; none in the place of what was cancelled.
+/// What is wanted on a lane and was not sent yet.
 #[derive(Default)]
 struct Wants {
-    queue: Mutex<VecDeque<Option<(Hash, u32)>>>,
-    /// Those before them, which are looked up.
-    ahead: Mutex<VecDeque<Option<(Hash, u32)>>>,
+    queue: Mutex<VecDeque<Arc<Wanted>>>,
+    /// Those before them, which are looked up or sent.
+    ahead: Mutex<VecDeque<Arc<Wanted>>>,
     more: Notify,
     fewer: Notify,
+}
+
+/// A unit that is wanted, unless that was cancelled.
+pub(super) struct Wanted {
+    hash: Hash,
+    unit: u32,
+    is_cancelled: AtomicBool,
+}
+
+impl Wanted {
+    pub(super) fn new(hash: Hash, unit: u32) -> Self {
+        Self {
+            hash,
+            unit,
+            is_cancelled: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn cancel(&self) {
+        self.is_cancelled.store(true, Relaxed);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Relaxed)
+    }
 }
 
 async fn read(wants: &Wants, mut recv: RecvStream) -> Result<(), FrameError> {
@@ -307,14 +337,16 @@ async fn read(wants: &Wants, mut recv: RecvStream) -> Result<(), FrameError> {
                 while lock(&wants.queue).len() >= MAX_WANTS {
                     wants.fewer.notified().await;
                 }
-                lock(&wants.queue).push_back(Some((hash, unit)));
+                lock(&wants.queue).push_back(Arc::new(Wanted::new(hash, unit)));
                 wants.more.notify_one();
             }
             Want::Cancel { hash, unit } => {
-                let (mut ahead, mut queue) = (lock(&wants.ahead), lock(&wants.queue));
-                let mut all = ahead.iter_mut().chain(queue.iter_mut());
-                if let Some(want) = all.find(|it| **it == Some((hash, unit))) {
-                    *want = None;
+                let (ahead, queue) = (lock(&wants.ahead), lock(&wants.queue));
+                let mut all = ahead.iter().chain(queue.iter());
+                let is_it =
+                    |it: &&Arc<Wanted>| (it.hash, it.unit) == (hash, unit) && !it.is_cancelled();
+                if let Some(wanted) = all.find(is_it) {
+                    wanted.cancel();
                 }
             }
         }
@@ -323,17 +355,17 @@ async fn read(wants: &Wants, mut recv: RecvStream) -> Result<(), FrameError> {
 }
 
 impl Wants {
-    fn next(&self) -> Option<Option<(Hash, u32)>> {
+    fn next(&self) -> Option<Arc<Wanted>> {
         let mut ahead = lock(&self.ahead);
         let next = lock(&self.queue).pop_front()?;
-        ahead.push_back(next);
+        ahead.push_back(next.clone());
         self.fewer.notify_one();
         Some(next)
     }
 
-    /// Whether the first of those that are looked up is wanted still; it is no more after that.
-    fn is_wanted(&self) -> bool {
-        lock(&self.ahead).pop_front().flatten().is_some()
+    /// The first of those that are looked up was answered.
+    fn answered(&self) {
+        lock(&self.ahead).pop_front();
     }
 }
 
@@ -346,58 +378,83 @@ async fn send_each(
     let mut found = FuturesOrdered::new();
     loop {
         while found.len() < FOUND_AHEAD
-            && let Some(want) = wants.next()
+            && let Some(wanted) = wants.next()
         {
-            found.push_back(find(sharing, peer, want));
+            found.push_back(find(sharing, peer, wanted));
         }
         let has_room = found.len() < FOUND_AHEAD;
         let next = tokio::select! {
             Some(next) = found.next(), if !found.is_empty() => next,
             () = wants.more.notified(), if has_room => continue,
         };
-        let is_wanted = wants.is_wanted();
-        if let Some(found) = next.filter(|_| is_wanted)
-            && send_unit(sharing, peer, found, &mut send).await?
-        {
-            continue;
+        let is_sent = match next {
+            Some(found) => send_unit(sharing, peer, found, &mut send).await?,
+            None => false,
+        };
+        wants.answered();
+        if !is_sent {
+            in_time(frame::write(&mut send, &Answer::Missing, MAX_ANSWER)).await?;
         }
-        in_time(frame::write(&mut send, &Answer::Missing, MAX_ANSWER)).await?;
     }
 }
 
 /// A unit that is there.
-struct Found {
+pub(super) struct Found {
     object: Arc<Object>,
-    unit: u32,
+    wanted: Arc<Wanted>,
     len: usize,
-    /// What is short is read while what was wanted before it is sent, as a folder may have ten thousand such files.
-    data: Option<Vec<u8>>,
+    /// What is short is read while what was wanted before it is sent, as a folder may have ten thousand such files; with its place among
+    /// what is in memory.
+    pub(super) data: Option<Read>,
 }
 
-async fn find(sharing: &Sharing, peer: PeerId, want: Option<(Hash, u32)>) -> Option<Found> {
-    let (hash, unit) = want?;
-    let object = sharing.find(hash, peer).await?;
-    let len = object.outline().len(unit)?;
-    let data = match len <= SHORT {
-        true => Some(read_unit(&object, unit).await?),
+/// What was read.
+pub(super) struct Read {
+    data: Vec<u8>,
+    /// Its place among what is in memory, if that was ahead.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Looks up what is wanted; none if it is not there, or not wanted any more.
+pub(super) async fn find(sharing: &Sharing, peer: PeerId, wanted: Arc<Wanted>) -> Option<Found> {
+    if wanted.is_cancelled() {
+        return None;
+    }
+    let object = sharing.find(wanted.hash, peer).await?;
+    let len = object.outline().len(wanted.unit)?;
+    let place = match len <= SHORT && !wanted.is_cancelled() {
+        true => sharing.read_ahead().clone().try_acquire_owned().ok(),
         false => None,
+    };
+    let data = match place {
+        Some(_) => Some(read_unit(&object, wanted.unit, place).await?),
+        None => None,
     };
     Some(Found {
         object,
-        unit,
+        wanted,
         len,
         data,
     })
 }
 
-async fn read_unit(object: &Arc<Object>, unit: u32) -> Option<Vec<u8>> {
+async fn read_unit(
+    object: &Arc<Object>,
+    unit: u32,
+    place: Option<OwnedSemaphorePermit>,
+) -> Option<Read> {
     let object = object.clone();
-    let read = spawn_blocking(move || object.unit(unit)).await;
-    read.ok().flatten()
+    // Until it is read it has its place, also where the lane ends meanwhile.
+    let read = spawn_blocking(move || {
+        let data = object.unit(unit)?;
+        let _place = place;
+        Some(Read { data, _place })
+    });
+    read.await.ok().flatten()
 }
 
-/// Sends a unit in slices, each when it is the peer's turn; false if it is not there. Unless it is short, it is read when it is the turn
-/// of the first, so that of those who wait little is in memory.
+/// Sends a unit in slices, each when it is the peer's turn; false if it is not there, or not wanted any more. Unless it was read ahead, it is
+/// read when it is the turn of the first, so that of those who wait little is in memory.
 async fn send_unit(
     sharing: &Sharing,
     peer: PeerId,
@@ -406,16 +463,23 @@ async fn send_unit(
 ) -> Result<bool, FrameError> {
     let Found {
         object,
-        unit,
+        wanted,
         len,
         data,
     } = found;
+    if wanted.is_cancelled() {
+        return Ok(false);
+    }
     let mut leave = Some(enter(sharing, peer, len).await?);
+    if wanted.is_cancelled() {
+        return Ok(false);
+    }
+    let unit = wanted.unit;
     let data = match data {
         Some(data) => Some(data),
-        None => read_unit(&object, unit).await,
+        None => read_unit(&object, unit, None).await,
     };
-    let Some(data) = data else {
+    let Some(Read { data, _place }) = data else {
         return Ok(false);
     };
     object.sent(peer, unit);

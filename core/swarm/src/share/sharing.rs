@@ -18,7 +18,11 @@ use peerway::{
         files::{Progress, Selection},
     },
 };
-use tokio::{sync::broadcast, task::spawn_blocking, time::Instant};
+use tokio::{
+    sync::{Semaphore, broadcast},
+    task::spawn_blocking,
+    time::Instant,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +60,8 @@ struct Inner {
     sessions: Mutex<BTreeMap<PeerId, Weak<Session>>>,
     liars: Mutex<Liars>,
     turnstile: Turnstile,
+    /// Places for what is read before its turn to be sent.
+    read_ahead: Arc<Semaphore>,
     sent: AtomicU64,
     notices: broadcast::Sender<Notice>,
     catalog: Option<Arc<Catalog>>,
@@ -189,6 +195,7 @@ impl Sharing {
             sessions: Mutex::default(),
             liars: Mutex::default(),
             turnstile: Turnstile::new(options.limit),
+            read_ahead: Arc::new(Semaphore::new(serve::READ_AHEAD)),
             sent: AtomicU64::new(0),
             notices: broadcast::Sender::new(64),
             catalog: options.catalog.map(Arc::new),
@@ -361,6 +368,10 @@ impl Sharing {
 
     pub(super) fn turnstile(&self) -> &Turnstile {
         &self.0.turnstile
+    }
+
+    pub(super) fn read_ahead(&self) -> &Arc<Semaphore> {
+        &self.0.read_ahead
     }
 
     pub(super) fn catalog(&self) -> Option<Arc<Catalog>> {
