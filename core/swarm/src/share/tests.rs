@@ -1,6 +1,7 @@
 //! Nodes on loopback that share content.
 
 mod kept;
+mod served;
 
 use std::{
     fs,
