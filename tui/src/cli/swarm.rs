@@ -95,11 +95,15 @@ fn text(swarm: &SwarmSnapshot, book: &Book, relays: &BTreeMap<String, String>) -
 
 fn title(group: &GroupSnapshot) -> String {
     let count = |so: fn(&PairSnapshot) -> bool| group.pairs.iter().filter(|pair| so(pair)).count();
+    let counted = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
     format!(
-        "{}: {} members, {} pairs direct, {} relayed",
+        "{}: {}, {} direct, {} relayed",
         group.name,
-        group.members.len(),
-        count(PairSnapshot::is_direct),
+        counted(group.members.len(), "member"),
+        counted(count(PairSnapshot::is_direct), "pair"),
         count(PairSnapshot::is_relayed)
     )
 }
@@ -242,7 +246,7 @@ mod tests {
         let (one, two, three, four) = (short(1), short(2), short(3), short(4));
         let expected = format!(
             "\
-home: 4 members, 1 pairs direct, 1 relayed
+home: 4 members, 1 pair direct, 1 relayed
 NAME      STATE      NAT        VERSION  DIRECT  RELAYED  DOWN       UP     HEARD
 {one}  here       symmetric  0.1.0    0       0        14.0 MB/s  0 B/s  12s ago
 {two}  stale      symmetric  0.1.0    0       0        14.0 MB/s  0 B/s  12s ago

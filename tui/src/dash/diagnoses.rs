@@ -99,13 +99,18 @@ fn flapping(model: &Model) -> Vec<String> {
         .snapshot
         .at_ms
         .saturating_sub(LOST_WITHIN.as_millis() as u64);
-    let mut lost = BTreeMap::<&RelayUrl, usize>::new();
+    // Each try that fails while it is away is told of, too.
+    let mut lost = BTreeMap::<&RelayUrl, (usize, bool)>::new();
     for event in data.events.iter().filter(|event| event.at_ms >= since) {
         if let EventKind::RelayDown { relay, .. } = &event.kind {
-            *lost.entry(relay).or_default() += 1;
+            let (count, is_away) = lost.entry(relay).or_default();
+            *count += usize::from(!std::mem::replace(is_away, true));
+        } else if let EventKind::RelayUp { relay, .. } = &event.kind {
+            lost.entry(relay).or_default().1 = false;
         }
     }
-    let often = lost.into_iter().filter(|(_, count)| *count >= LOST);
+    let often = lost.into_iter().map(|(relay, (count, _))| (relay, count));
+    let often = often.filter(|(_, count)| *count >= LOST);
     let words = model.words();
     let line = |(relay, count)| {
         let name = words.relay(relay);

@@ -15,7 +15,7 @@ impl fmt::Display for Action {
             }
             Self::AllowDirect { side: Here } => "Start this node without relay-only.",
             Self::AllowDirect { side: There } => {
-                "Ask the peer to start its node without relay-only."
+                "Ask the peer to start its node without relay-only, or to let this node have direct paths again."
             }
             Self::AllowAll => "Set the policy of this peer to auto, which allows all paths.",
             Self::AllowGuessing { side: Here } => "Start this node with port guessing allowed.",

@@ -195,10 +195,7 @@ impl Explanation {
             Cause::Trying => {
                 "Both sides know each other's addresses and probe them; data goes by the relay meanwhile.".to_owned()
             }
-            Cause::RelayOnly { side } => format!(
-                "{} was started so that it uses relays only and tells nobody its addresses. So no direct path is tried.",
-                capital(node(side))
-            ),
+            Cause::RelayOnly { side } => relays_only(side).to_owned(),
             Cause::Policy { policy } => forced(policy).to_owned(),
             Cause::PathSilent => {
                 "Nothing came back on the direct path for a moment. Data goes by the relay as well while the path is probed.".to_owned()
@@ -258,6 +255,17 @@ fn mapping_silent(evidence: &Evidence, side: Side) -> String {
         "{} agreed to forward a port, but no probe of the other side came in through it. {second}",
         capital(router(side))
     )
+}
+
+fn relays_only(side: Side) -> &'static str {
+    match side {
+        Side::Here => {
+            "This node was started so that it uses relays only and tells nobody its addresses. So no direct path is tried."
+        }
+        Side::There => {
+            "The peer uses relays only, for all or for this node, and tells it no address. So no direct path is tried."
+        }
+    }
 }
 
 /// What it means that the user wants these paths for a peer.

@@ -53,11 +53,23 @@ fn relays_that_are_all_reached_by_tcp_say_that_udp_is_blocked() {
 fn a_relay_that_is_lost_again_and_again_comes_and_goes() {
     let mut desk = Desk::plain(&node(vec![]));
     let relay = desk.model.data().snapshot.relays[0].url.to_string();
-    for (minute, count) in [(20, 0), (8, 0), (5, 0), (1, 1)] {
+    let mut happens = |minute: u64, event: &str, count: usize| {
         let at_ms = AT_MS - minute * 60_000;
-        let lost = json!({"at_ms": at_ms, "event": "relay_down", "relay": relay, "reason": "x"});
-        desk.send(Msg::Event(serde_json::from_value(lost).unwrap()));
+        let mut told = json!({"at_ms": at_ms, "event": event, "relay": relay});
+        match event {
+            "relay_down" => told["reason"] = json!("x"),
+            _ => told["rtt_ms"] = json!(20),
+        }
+        desk.send(Msg::Event(serde_json::from_value(told).unwrap()));
         assert_eq!(of(&desk.model).len(), count, "{minute} min");
+    };
+    happens(20, "relay_down", 0);
+    for again in [false; 3] {
+        happens(9, "relay_down", usize::from(again));
+    }
+    for (minute, count) in [(5, 0), (1, 1)] {
+        happens(minute, "relay_up", 0);
+        happens(minute, "relay_down", count);
     }
     let screen = desk.screen(120, 40);
     assert!(

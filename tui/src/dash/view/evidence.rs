@@ -137,8 +137,9 @@ fn punch(evidence: &Evidence, there: &SideEvidence, name: &str, how: Option<How>
     let addresses = tried.probed.host + tried.probed.mapped + tried.probed.reflexive;
     if tried.sent > 0 {
         let plural = if addresses == 1 { "" } else { "es" };
+        let probes = if tried.sent == 1 { "probe" } else { "probes" };
         texts.push(format!(
-            "{} probes to {addresses} address{plural} in {}, {} came in",
+            "{} {probes} to {addresses} address{plural} in {}, {} came in",
             tried.sent,
             format::span(tried.took),
             evidence.here.heard

@@ -31,7 +31,9 @@ pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: 
     }
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
     let title = format!("Help {} j k scroll, Esc closes", glyphs.dot);
-    let inside = popup(model, frame, body, (76, height), &title);
+    let widest = lines.iter().map(Line::width).max().unwrap_or_default();
+    let width = u16::try_from(widest + 4).unwrap_or(u16::MAX);
+    let inside = popup(model, frame, body, (width, height), &title);
     let most = lines.len().saturating_sub(usize::from(inside.height));
     for (line, row) in lines
         .into_iter()

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// With more lines than that, a post that is cut off is told in full below the others.
-const FULL_TEXT_FROM: u16 = 6;
+const FULL_TEXT_FROM: u16 = 4;
 const NAME_WIDTH: usize = 12;
 const DAY_MS: u64 = 24 * 3600 * 1000;
 

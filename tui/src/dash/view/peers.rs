@@ -15,6 +15,7 @@ use super::{inspector::inspector, panel, rtt::bars};
 use crate::dash::{
     columns::{Column, Columns},
     format,
+    keymap::{Action, Context},
     layout::Panel,
     look::{Glyphs, Role},
     model::Model,
@@ -37,6 +38,22 @@ const WELCOME: [&str; 6] = [
     "Y shows this node's own ticket, for the other side to paste.",
 ];
 
+/// Why none of the peers is shown, and what shows them.
+fn no_row(model: &Model) -> String {
+    let all = model
+        .keys
+        .first(Context::Peers, Action::FaultsOnly, model.look.glyphs);
+    match all.filter(|_| model.faults_only) {
+        Some(key) if model.filter.is_empty() => {
+            format!("No peer has a fault. {key} shows all.")
+        }
+        Some(key) => format!(
+            "No peer with a fault matches the filter. Esc clears it, and {key} shows those without."
+        ),
+        None => "No peer matches the filter. Esc clears it.".to_owned(),
+    }
+}
+
 pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let block = panel(
         model,
@@ -58,7 +75,7 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let lines: Vec<Line<'_>> = if model.data().snapshot.peers.is_empty() {
             WELCOME.map(Line::raw).into()
         } else {
-            vec![Line::raw("No peer matches the filter. Esc clears it.")]
+            vec![Line::raw(no_row(model))]
         };
         let text = Paragraph::new(lines).wrap(Wrap { trim: true });
         let inside = inside.inner(Margin::new(1, 0));
