@@ -105,7 +105,7 @@ impl System {
                 name: "cdn",
                 used_for: "a film for many viewers over the line of one",
                 commands: "peerway share, gateway",
-                asserts: "ten players read it by HTTP, and the publisher sends at most half of what they play; when it goes it is played on",
+                asserts: "ten players read it by HTTP, and the publisher sends at most three fifths of what they play; when it goes it is played on",
             },
         }
     }

