@@ -46,6 +46,24 @@ impl Peer {
         self.called_for(ctx, opened);
     }
 
+    /// The peer named other candidates, or wants to be met at the relay alone: probes them or calls it there, or soon if it does so
+    /// all the time.
+    pub(super) fn called_for(&mut self, ctx: &mut Context<'_>, opened: bool) {
+        match self.state {
+            State::Relayed | State::Probing | State::Direct(_) => {
+                if self.triggered.begin(ctx.now, opened) {
+                    if !self.is_refused() || !self.state.is_relayed() {
+                        self.seek(ctx, opened);
+                    } else if !self.sessions.is_calling() {
+                        // Either side may not have been at the relay so far.
+                        self.call(ctx);
+                    }
+                }
+            }
+            State::Idle | State::Greeting(_) | State::Failed(_) => {}
+        }
+    }
+
     /// The peer wants no direct path any more.
     fn refused(&mut self, ctx: &mut Context<'_>) {
         match self.state {

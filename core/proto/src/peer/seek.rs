@@ -1,6 +1,6 @@
 //! Looking for a direct path: all candidates are probed, and what else may lead to the peer is got ready.
 
-use super::{Context, Peer, state::State};
+use super::{Context, Peer};
 use crate::timing::LOW_TTL_FOR;
 
 impl Peer {
@@ -22,25 +22,8 @@ impl Peer {
         self.tcp_pairs.plan(ctx, self.state.path());
     }
 
-    /// The peer named other candidates, or wants to be met at the relay alone: probes them or calls it there, or soon if it does so
-    /// all the time.
-    pub(super) fn called_for(&mut self, ctx: &mut Context<'_>, opened: bool) {
-        match self.state {
-            State::Relayed | State::Probing | State::Direct(_) => {
-                if self.triggered.begin(ctx.now, opened) {
-                    if !self.is_refused() || !self.state.is_relayed() {
-                        self.seek(ctx, opened);
-                    } else if !self.sessions.is_calling() {
-                        // Either side may not have been at the relay so far.
-                        self.call(ctx);
-                    }
-                }
-            }
-            State::Idle | State::Greeting(_) | State::Failed(_) => {}
-        }
-    }
-
-    fn is_refused(&self) -> bool {
+    /// Whether the peer wants no direct path.
+    pub(super) fn is_refused(&self) -> bool {
         self.remote.as_ref().is_some_and(|remote| !remote.direct)
     }
 }
