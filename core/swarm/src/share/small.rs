@@ -3,7 +3,10 @@
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -101,19 +104,24 @@ impl Get<'_> {
             }
             self.progress.held(size);
         }
+        let writing = &AtomicUsize::new(0);
         let fetching = stream::iter(lacking).map(|wanted| async move {
-            self.part(work, wanted.1).await?;
+            self.part(work, wanted.1, writing).await?;
             Ok(wanted)
         });
         let mut fetching = fetching.buffer_unordered(AT_ONCE);
         let (mut naming, mut name_at) = (FuturesUnordered::new(), Instant::now() + SOON);
-        let ended = loop {
+        let mut failed = None;
+        // Where one does not come, those that did are written first.
+        while failed.is_none() || writing.load(Relaxed) > 0 {
             let is_some_left = naming.is_empty() && !parts.is_empty();
             tokio::select! {
                 fetched = fetching.next() => match fetched {
                     Some(Ok(wanted)) => parts.push(wanted),
-                    Some(Err(error)) => break Err(error),
-                    None => break Ok(()),
+                    Some(Err(error)) => {
+                        failed.get_or_insert(error);
+                    }
+                    None => break,
                 },
                 Some(named) = naming.next(), if !naming.is_empty() => {
                     all.extend(named?);
@@ -123,14 +131,14 @@ impl Get<'_> {
                     naming.push(self.named(work, std::mem::take(&mut parts)));
                 }
             }
-        };
+        }
         drop(fetching);
         // Those that came are in their places also where others do not come.
         naming.push(self.named(work, parts));
         while let Some(named) = naming.next().await {
             all.extend(named?);
         }
-        ended.map(|()| all)
+        failed.map_or(Ok(all), Err)
     }
 
     async fn found(&self, work: &Work, files: &[Wanted]) -> Result<Vec<Found>, GetError> {
@@ -144,20 +152,23 @@ impl Get<'_> {
     }
 
     /// Fetches a file into the folder for what is not whole yet.
-    async fn part(&self, work: &Work, file: File) -> Result<(), GetError> {
+    async fn part(&self, work: &Work, file: File, writing: &AtomicUsize) -> Result<(), GetError> {
         let File { hash, size, .. } = file;
         let data: Arc<[u8]> = fetch::small(self.sources, hash, size).await?.into();
         self.progress.moved(size);
         let work = work.clone();
-        self.blocking(move || {
+        writing.fetch_add(1, Relaxed);
+        let written = self.blocking(move || {
             let mut part = open_part(&work.dir, &Part::file_name(hash), true)?;
             part.write_all(&data)?;
             if !work.syncs_all {
                 part.sync_all()?;
             }
             Ok(())
-        })
-        .await
+        });
+        let written = written.await;
+        writing.fetch_sub(1, Relaxed);
+        written
     }
 
     /// Puts parts onto the disk, and where they are to be, or under names near that; from there others may have them too.

@@ -277,8 +277,9 @@ async fn what_came_of_many_small_files_is_there_and_does_not_come_again() {
         assert_eq!(there.unwrap(), text(at).as_bytes(), "{at}");
     }
     let sent = a.sharing.sent_bytes() - before;
+    // What was asked on the same stream before the one that is gone came, which is half of it: of the other no order is known.
+    assert!(got.resumed > 110_000, "{got:?}");
     // With the lists of what is in the folder.
-    assert!(got.resumed > 150_000, "{got:?}");
     assert!(sent + got.resumed < got.bytes + 100_000, "{sent}, {got:?}");
     let mut own = link;
     own.providers = vec![b.endpoint.ticket()];
