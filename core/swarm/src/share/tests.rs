@@ -279,8 +279,8 @@ async fn what_came_of_many_small_files_is_there_and_does_not_come_again() {
     let sent = a.sharing.sent_bytes() - before;
     // What was asked on the same stream before the one that is gone came, which is half of it: of the other no order is known.
     assert!(got.resumed > 110_000, "{got:?}");
-    // With the lists of what is in the folder.
-    assert!(sent + got.resumed < got.bytes + 100_000, "{sent}, {got:?}");
+    // With the lists of what is in the folder, and what was still leaving when the first try was given up.
+    assert!(sent + got.resumed < got.bytes + 200_000, "{sent}, {got:?}");
     let mut own = link;
     own.providers = vec![b.endpoint.ticket()];
     assert_eq!(Node::new().await.get(&own).await.unwrap().files, 1_300);
@@ -408,7 +408,8 @@ async fn a_file_comes_from_all_who_have_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_sends_what_is_wrong_is_named_and_asked_no_more() {
     let (liar, honest, getter) = (Node::new().await, Node::new().await, Node::new().await);
-    let data = data(3_000_000);
+    // Not all of it comes from the honest one before the other is reached.
+    let data = data(30_000_000);
     let mut link = honest.link(&honest.write("f", &data), false).await;
     let outline = honest
         .sharing
