@@ -22,10 +22,10 @@ mod place;
 mod refusal;
 mod remote;
 mod searches;
+mod seats;
 mod server;
 mod serving;
 mod shares;
-mod silence;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -42,14 +42,13 @@ pub use client::Client;
 pub(crate) use client::PipeError;
 pub(crate) use client::Seen;
 pub(crate) use client::Telling;
-pub(crate) use door::Seated;
 pub(crate) use pins::{GcAsk, PinAsk};
 pub(crate) use pipe::frame::Step as PipeStep;
 pub use place::{Place, Socket};
 pub use remote::{ALPN, RemoteError};
+pub(crate) use seats::{Seated, Seats};
 pub use server::Control;
 pub(crate) use shares::{GetAsk, GetFailure, GetStep, ShareAsk};
-pub(crate) use silence::{Heard, Seats};
 pub(crate) use visits::Visited;
 
 #[cfg(all(feature = "subnet", target_os = "linux"))]

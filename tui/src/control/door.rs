@@ -1,28 +1,18 @@
 //! Who gets in at the control socket, and how many at a time.
 
-use std::{
-    io,
-    pin::{Pin, pin},
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, pin::pin, time::Duration};
 
 use axum::{
     extract::connect_info::Connected,
     serve::{IncomingStream, Listener},
 };
 use peerway::PeerId;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::UnixStream,
-    sync::OwnedSemaphorePermit,
-    time::sleep,
-};
+use tokio::{net::UnixStream, sync::OwnedSemaphorePermit, time::sleep};
 use tracing::{debug, warn};
 
 use super::{
     place::{Socket, is_let_in},
-    silence::{Heard, Seats},
+    seats::{Seated, Seats},
 };
 use crate::book::Admin;
 
@@ -54,8 +44,6 @@ pub(super) struct Door {
     seats: Seats,
 }
 
-type Stream = Heard<UnixStream>;
-
 impl Door {
     pub(super) fn new(socket: Socket) -> Self {
         Self {
@@ -64,7 +52,7 @@ impl Door {
         }
     }
 
-    async fn next(&mut self) -> io::Result<Option<(Seated<Stream>, Caller)>> {
+    async fn next(&mut self) -> io::Result<Option<(Seated<UnixStream>, Caller)>> {
         let stream = loop {
             tokio::select! {
                 accepted = self.socket.accept() => break accepted?,
@@ -105,7 +93,7 @@ impl Door {
 }
 
 impl Listener for Door {
-    type Io = Seated<Stream>;
+    type Io = Seated<UnixStream>;
     type Addr = Caller;
 
     async fn accept(&mut self) -> (Self::Io, Caller) {
@@ -124,48 +112,5 @@ impl Listener for Door {
     fn local_addr(&self) -> io::Result<Caller> {
         let pid = i32::try_from(std::process::id()).ok();
         Ok(Caller::Program { pid })
-    }
-}
-
-/// A connection, and its place among those that there may be.
-pub(crate) struct Seated<S> {
-    stream: S,
-    _seat: OwnedSemaphorePermit,
-}
-
-impl<S> Seated<S> {
-    pub(crate) fn new(stream: S, seat: OwnedSemaphorePermit) -> Self {
-        Self {
-            stream,
-            _seat: seat,
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Seated<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Seated<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -16,11 +16,7 @@ use tokio::{
     sync::Semaphore,
 };
 
-use super::{
-    door::{Caller, Seated},
-    refusal::Refusal,
-    server::Control,
-};
+use super::{door::Caller, refusal::Refusal, seats::Seated, server::Control};
 use crate::book::Admin;
 
 /// Requests at a time over one link; more wait.

@@ -71,6 +71,8 @@ impl Peer {
             State::Probing | State::Relayed => {
                 self.announce_route(ctx);
                 if self.demand.is_wanted() && self.consents(ctx.local) {
+                    // What it took to be direct does not count while that was not wanted.
+                    self.effort.begin(ctx.now);
                     self.rounds.begin_anew();
                     self.retry(ctx);
                 } else {

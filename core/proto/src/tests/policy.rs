@@ -70,6 +70,9 @@ fn a_direct_link_goes_to_the_relay_when_that_is_wanted_and_back_and_its_streams_
         assert!(world.both(PeerState::Direct));
         let direct = world.first(at, PeerState::Direct, back).unwrap();
         assert!(direct - back <= ms(1000), "{:?}", direct - back);
+        let why = world.view(at, 1 - at).why.unwrap();
+        let took = why.evidence.tried.took;
+        assert!(took <= ms(1000), "{took:?}");
         for node in &world.nodes {
             assert!(node.gap <= ms(300), "{:?}", node.gap);
         }

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    control::{Client, Heard, Seated, Seats},
+    control::{Client, Seated, Seats},
     gateway::Gateway,
 };
 
@@ -123,7 +123,7 @@ struct Door {
 }
 
 impl Listener for Door {
-    type Io = Seated<Heard<TcpStream>>;
+    type Io = Seated<TcpStream>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {

@@ -10,6 +10,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::{Paragraph, Row, Table, Wrap},
 };
+use unicode_width::UnicodeWidthStr;
 
 use super::{inspector::inspector, panel, rtt::bars};
 use crate::dash::{
@@ -356,14 +357,18 @@ fn cell(
     Line::raw(text).alignment(alignment(column))
 }
 
-/// Where there is no room for all, the policy stays.
+/// Where there is no room for all, the policy stays, and the address goes.
 fn link(model: &Model, peer: &PeerSnapshot, address: Address, width: usize) -> String {
     let (words, ellipsis) = (model.words(), model.look.glyphs.ellipsis);
     let Some(badge) = badge(peer) else {
         return format::fit(&words.link(peer, address), width, ellipsis);
     };
     let room = width.saturating_sub(badge.len() + 1);
-    let link = format::fit(&words.link_itself(peer, address), room, ellipsis);
+    let link = words.link_itself(peer, address);
+    let link = match link.width() <= room {
+        true => link,
+        false => format::fit(&words.link_itself(peer, Address::None), room, ellipsis),
+    };
     format::fit(&format!("{link} {badge}"), width, ellipsis)
 }
 

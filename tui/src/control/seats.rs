@@ -1,4 +1,4 @@
-//! Places for connections over which is asked, of which the oldest that has asked nothing yet gives way to the next: [`Seats`].
+//! Places for connections over which is asked: [`Seated`]; of [`Seats`] the oldest that has asked nothing yet gives way to the next.
 
 use std::{
     collections::BTreeMap,
@@ -12,8 +12,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
 };
-
-use super::door::Seated;
 
 /// So many places; clones share them.
 #[derive(Clone, Debug)]
@@ -39,9 +37,12 @@ impl Seats {
         seat.map_err(io::Error::other)
     }
 
-    /// Whoever has one.
-    pub(crate) fn seat<S>(&self, stream: S, seat: OwnedSemaphorePermit) -> Seated<Heard<S>> {
-        Seated::new(self.silent.hear(stream), seat)
+    /// Whoever has one, and is listened to until it has asked something.
+    pub(crate) fn seat<S>(&self, stream: S, seat: OwnedSemaphorePermit) -> Seated<S> {
+        Seated {
+            silence: Some(self.silent.begin()),
+            ..Seated::new(stream, seat)
+        }
     }
 }
 
@@ -58,19 +59,18 @@ struct Waiting {
 
 impl Silent {
     /// One more, until it has asked something.
-    fn hear<S>(&self, stream: S) -> Heard<S> {
+    fn begin(&self) -> Silence {
         let (end, ended) = oneshot::channel();
         let mut waiting = self.waiting();
         let number = waiting.came;
         waiting.came += 1;
         waiting.silent.insert(number, end);
-        let silence = Some(Silence {
+        Silence {
             all: self.clone(),
             number,
             ended,
             is_line_empty: false,
-        });
-        Heard { stream, silence }
+        }
     }
 
     /// Ends the one that came first, if there is any.
@@ -87,13 +87,25 @@ impl Silent {
     }
 }
 
-/// A connection, which is listened to until it has asked something.
-pub(crate) struct Heard<S> {
+/// A connection, and its place among those that there may be.
+pub(crate) struct Seated<S> {
     stream: S,
     silence: Option<Silence>,
+    _seat: OwnedSemaphorePermit,
 }
 
-/// The time before that.
+impl<S> Seated<S> {
+    /// One that keeps its place, whether it asks or not.
+    pub(crate) fn new(stream: S, seat: OwnedSemaphorePermit) -> Self {
+        Self {
+            stream,
+            silence: None,
+            _seat: seat,
+        }
+    }
+}
+
+/// The time before something is asked.
 struct Silence {
     all: Silent,
     number: u64,
@@ -123,13 +135,15 @@ impl Drop for Silence {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Seated<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, silence } = &mut *self;
+        let Self {
+            stream, silence, ..
+        } = &mut *self;
         let Some(silent) = silence else {
             return Pin::new(stream).poll_read(cx, buffer);
         };
@@ -146,7 +160,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Seated<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -172,10 +186,16 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_that_has_not_asked_gives_way_and_who_has_asked_does_not() {
-        let silent = Silent::default();
-        let [mut first, mut asking, mut last] = [(); 3].map(|()| {
+        let seats = Seats::new(3);
+        let silent = &seats.silent;
+        let [mut first, mut asking, mut last] = [
+            seats.take().await.unwrap(),
+            seats.take().await.unwrap(),
+            seats.take().await.unwrap(),
+        ]
+        .map(|seat| {
             let (own, other) = duplex(256);
-            (silent.hear(own), other)
+            (seats.seat(own, seat), other)
         });
         let half = b"GET / HTTP/1.1\r\n";
         for (own, other) in [&mut first, &mut asking] {
@@ -191,9 +211,7 @@ mod tests {
         silent.displace();
         assert!(last.0.read_u8().await.is_err());
         silent.displace();
-        for (own, other) in [&mut asking] {
-            other.write_all(b"more").await.unwrap();
-            own.read_exact(&mut [0; 4]).await.unwrap();
-        }
+        asking.1.write_all(b"more").await.unwrap();
+        asking.0.read_exact(&mut [0; 4]).await.unwrap();
     }
 }
