@@ -43,6 +43,15 @@ fn the_dashboard_tells_the_truth_about_a_swarm_in_every_view_by_every_key_at_eve
             swarm.introduce(from);
             swarm.link(from, to);
         }
+        // What keys change, as policies, is not the lab's truth any more: they come last.
+        let mut window = swarm.computers["cafe"].terminal();
+        window.press("peerway\r");
+        window.shows(&["● office", "direct tcp", "◐ desk"]);
+        press(&mut window, "/desk\r", 80);
+        press(&mut window, "w", 80);
+        window.shows(&["UDP is blocked on this network"]);
+        leave(&mut window);
+
         let mut window = swarm.computers["desk"].terminal();
         window.press("peerway\r");
         window.until(TAKEN);
@@ -53,14 +62,6 @@ fn the_dashboard_tells_the_truth_about_a_swarm_in_every_view_by_every_key_at_eve
             window.resize(columns, rows);
             walk(&mut window, columns);
         }
-        leave(&mut window);
-
-        let mut window = swarm.computers["cafe"].terminal();
-        window.press("peerway\r");
-        window.shows(&["● office", "direct tcp", "◐ desk"]);
-        press(&mut window, "/desk\r", 80);
-        press(&mut window, "w", 80);
-        window.shows(&["UDP is blocked on this network"]);
         leave(&mut window);
     });
 }
