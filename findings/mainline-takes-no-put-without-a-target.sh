@@ -74,6 +74,10 @@ def judge(name, port):
     node = Node(port)
     while node.ask("ping") is None:
         pass
+
+    def get():
+        return node.ask("get", target=target)[b"r"]
+
     for more in ["as in BEP 44", "with the target"]:
         for kind in ["immutable", "signed"]:
             value = f"{more}, {kind}"
