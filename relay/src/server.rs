@@ -314,8 +314,12 @@ impl Server {
             self.send(id, ToClient::Observed { addr });
         }
         match frame {
-            ToRelay::Signal { to, payload } => {
-                if let Err(reason) = self.signal(now, id, to, payload) {
+            ToRelay::Signal {
+                to,
+                hidden,
+                payload,
+            } => {
+                if let Err(reason) = self.signal(now, id, (to, hidden), payload) {
                     self.gone(id, to, reason);
                 }
             }

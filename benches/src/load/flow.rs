@@ -106,6 +106,7 @@ async fn signal(from: &mut Registered, to: &mut Registered) -> Result<(), Failur
     let payload = Payload::try_from(b"flow".to_vec())?;
     from.say(&ToRelay::Signal {
         to: to.key,
+        hidden: false,
         payload,
     });
     loop {

@@ -68,11 +68,11 @@ pub enum Input<'a> {
     RelayDown { relay: RelayUrl },
     /// The relay sees us at another address now.
     Observed { relay: RelayUrl, addr: SocketAddr },
-    /// A message that the relay forwarded, with the address at which it sees the sender.
+    /// A message that the relay forwarded, with the address at which it sees the sender, unless that one has it told to nobody.
     RelayMessage {
         relay: RelayUrl,
         from: PeerId,
-        attested: SocketAddr,
+        attested: Option<SocketAddr>,
         bytes: &'a [u8],
     },
     /// The relay does not know the peer.
@@ -180,10 +180,11 @@ pub enum Output {
         ttl: Option<u8>,
         bytes: Vec<u8>,
     },
-    /// Have the relay forward a message.
+    /// Have the relay forward a message; if `hidden`, without the address at which it sees us.
     SendRelay {
         relay: RelayUrl,
         to: PeerId,
+        hidden: bool,
         bytes: Vec<u8>,
     },
     /// Open IPv4 sockets with these numbers, counting up from the first, each at a port of its own.

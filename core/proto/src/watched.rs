@@ -206,9 +206,9 @@ impl Watched {
                 ..
             } => {
                 let relay = self.relays.get(&relay.to_string());
-                if !is_local(attested.ip()) || relay.is_some_and(|(addr, _)| is_local(addr.ip())) {
-                    self.attested.insert(attested.ip());
-                }
+                let is_near = relay.is_some_and(|(addr, _)| is_local(addr.ip()));
+                let attested = attested.map(|addr| addr.ip());
+                (self.attested).extend(attested.filter(|ip| is_near || !is_local(*ip)));
                 self.received += bytes.len();
             }
             Input::Datagram {
@@ -336,7 +336,15 @@ impl Watched {
                 self.check_wanted(*peer, PathPolicy::RelayOnly);
                 self.check_tcp(now, *addr);
             }
-            Output::SendRelay { bytes, .. } => assert!(bytes.len() <= intro::PACKET_LEN),
+            Output::SendRelay {
+                to, hidden, bytes, ..
+            } => {
+                assert!(bytes.len() <= intro::PACKET_LEN);
+                assert!(*hidden || !self.relay_only, "relay_only tells no address");
+                if !hidden {
+                    self.check_wanted(*to, PathPolicy::RelayOnly);
+                }
+            }
             Output::Admit { peer, addr } => {
                 self.check_wanted(*peer, PathPolicy::RelayOnly);
                 assert!(self.seen.contains(addr), "{addr} was never heard of");

@@ -344,7 +344,12 @@ impl Driver {
                 ttl,
                 bytes,
             } => (self.mux).send_or_lose(Pair { sock, addr: to }, ttl, &bytes),
-            Output::SendRelay { relay, to, bytes } => self.signal(&relay, to, bytes),
+            Output::SendRelay {
+                relay,
+                to,
+                hidden,
+                bytes,
+            } => self.signal(&relay, (to, hidden), bytes),
             Output::OpenSockets { first, count } => {
                 let count = self.mux.open_sockets(first, count);
                 self.feed(Input::SocketsOpened { first, count });

@@ -76,8 +76,8 @@ pub enum RelayEvent {
     Deliver {
         /// The peer; the relay vouches for it.
         from: PeerId,
-        /// The peer's address as the relay sees it.
-        attested: SocketAddr,
+        /// The peer's address as the relay sees it, unless the peer hides it.
+        attested: Option<SocketAddr>,
         /// The relay's clock, milliseconds since the Unix epoch.
         relay_time_ms: u64,
         /// The payload.
@@ -130,6 +130,7 @@ enum Command {
     Dial(Place),
     Signal {
         to: PeerId,
+        hidden: bool,
         payload: Payload,
     },
     /// Something about the Mainline DHT.
@@ -167,9 +168,14 @@ impl RelayHandle {
         self.send(Command::Dial(Place { at, real }));
     }
 
-    /// Has the relay carry `payload` to a peer, and open the lane to it. Lost while the relay is down: repeat what matters.
-    pub fn signal(&self, to: PeerId, payload: Payload) {
-        self.send(Command::Signal { to, payload });
+    /// Has the relay carry `payload` to a peer, and open the lane to it; if `hidden`, it tells the peer no address of ours. Lost while
+    /// the relay is down: repeat what matters.
+    pub fn signal(&self, to: PeerId, hidden: bool, payload: Payload) {
+        self.send(Command::Signal {
+            to,
+            hidden,
+            payload,
+        });
     }
 
     /// Has the relay do something in the Mainline DHT. Lost while the relay is down.
@@ -295,7 +301,7 @@ mod tests {
         let handle = RelayHandle { commands };
         let peer = SecretKey::from_seed(&[1; 32]).id();
         for _ in 0..2 * QUEUE {
-            handle.signal(peer, Payload::try_from(vec![0]).unwrap());
+            handle.signal(peer, false, Payload::try_from(vec![0]).unwrap());
         }
         let addr = "127.0.0.1:4433".parse().unwrap();
         handle.dial(addr);

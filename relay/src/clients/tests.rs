@@ -84,6 +84,7 @@ impl Peer {
     fn signal(&mut self, to: u8, len: usize) {
         self.say(&ToRelay::Signal {
             to: secret(to).id(),
+            hidden: false,
             payload: vec![0; len].try_into().unwrap(),
         });
     }

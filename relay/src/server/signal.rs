@@ -24,7 +24,7 @@ impl Server {
         &mut self,
         now: Now,
         id: ClientId,
-        to: PeerId,
+        (to, hidden): (PeerId, bool),
         payload: Payload,
     ) -> Result<(), GoneReason> {
         let sender = self.clients.get_mut(&id).ok_or(GoneReason::Refused)?;
@@ -70,7 +70,7 @@ impl Server {
         let frame = ToClient::Deliver {
             from,
             time_ms: now.unix_ms,
-            observed: canonical(route.remote),
+            observed: (!hidden).then(|| canonical(route.remote)),
             payload,
         };
         if is_call {

@@ -103,6 +103,7 @@ impl World {
     fn signal(&mut self, id: ClientId, from: u8, to: u8) -> Vec<Done> {
         let frame = ToRelay::Signal {
             to: key(to),
+            hidden: false,
             payload: payload(),
         };
         self.server.handle_frame(self.now(), id, addr(from), frame);
@@ -155,7 +156,7 @@ fn deliver(to: ClientId, from: u8, time_ms: u64) -> Vec<Done> {
     let frame = ToClient::Deliver {
         from: key(from),
         time_ms,
-        observed: addr(from),
+        observed: Some(addr(from)),
         payload: payload(),
     };
     vec![Done::Send { to, frame }]
@@ -423,7 +424,7 @@ proptest! {
                 }
                 Step::Signal(index, at, to) => {
                     if let Some(id) = ids.get(index) {
-                        let frame = ToRelay::Signal { to: key(to), payload: payload() };
+                        let frame = ToRelay::Signal { to: key(to), hidden: false, payload: payload() };
                         world.server.handle_frame(now, *id, addr(at), frame);
                     }
                 }

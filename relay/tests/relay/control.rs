@@ -33,10 +33,37 @@ async fn a_signal_arrives_with_the_attested_address_of_its_sender() {
     else {
         panic!("{heard:?}");
     };
-    assert_eq!((from, observed), (id(1), a.addr()));
+    assert_eq!((from, observed), (id(1), Some(a.addr())));
     assert_eq!(received, payload(b"hello"));
     assert!(time_ms > 1_700_000_000_000);
     assert_eq!(relay.relay.stats().signals, 1);
+}
+
+#[tokio::test]
+async fn the_address_of_who_hides_is_told_to_nobody() {
+    let relay = Running::start().await;
+    let (mut a, mut b) = (
+        Client::register(&relay, 1).await,
+        Client::register(&relay, 2).await,
+    );
+    a.say(ToRelay::Signal {
+        to: id(2),
+        hidden: true,
+        payload: payload(b"hello"),
+    })
+    .await;
+    let heard = b.hear().await;
+    let is_hidden = |heard: &ToClient| {
+        matches!(heard, ToClient::Deliver { from, observed: None, payload: received, .. }
+            if *from == id(1) && *received == payload(b"hello"))
+    };
+    assert!(is_hidden(&heard), "{heard:?}");
+    b.signal(1, b"hello").await;
+    let answer = a.hear().await;
+    assert!(
+        matches!(&answer, ToClient::Deliver { observed, .. } if *observed == Some(b.addr())),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]

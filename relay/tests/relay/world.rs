@@ -196,6 +196,7 @@ impl Client {
         let payload = payload(bytes);
         self.say(ToRelay::Signal {
             to: id(to),
+            hidden: false,
             payload,
         })
         .await;

@@ -255,7 +255,10 @@ impl Machine {
             return;
         }
         let ip = match source {
-            Source::Relay { attested, .. } => attested.ip(),
+            // Those who hide share what one network has.
+            Source::Relay { attested, .. } => {
+                attested.map_or(Ipv4Addr::UNSPECIFIED.into(), |addr| addr.ip())
+            }
             Source::Direct(pair) => pair.addr.ip(),
         };
         if !(known || self.local.lets_in(id)) {

@@ -196,7 +196,7 @@ impl Attack {
             Way::Relay { attested } => Input::RelayMessage {
                 relay: relay(0),
                 from: self.key.id(),
-                attested: attested.get(),
+                attested: Some(attested.get()),
                 bytes,
             },
             Way::Direct { source } => Input::Datagram {

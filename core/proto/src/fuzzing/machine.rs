@@ -261,7 +261,7 @@ impl Scene {
                 Input::RelayMessage {
                     relay: relay(at),
                     from: id(from),
-                    attested: attested.get(),
+                    attested: Some(attested.get()),
                     bytes: &bytes,
                 }
             }

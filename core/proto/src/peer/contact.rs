@@ -47,10 +47,10 @@ pub(super) struct Contact {
 /// Where a message of the handshake came from.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
-    /// Through a relay, which sees the sender at this address.
+    /// Through a relay, which sees the sender at this address, or is to tell nobody where.
     Relay {
         relay: RelayUrl,
-        attested: SocketAddr,
+        attested: Option<SocketAddr>,
     },
     /// Directly, on this pair.
     Direct(Pair),
@@ -272,12 +272,17 @@ impl Contact {
         self.relays.iter().filter(is_left)
     }
 
-    /// Remembers where a relay sees the peer, if it can be there.
+    /// Remembers where a relay sees the peer, if it can be there; forgets it once the peer hides.
     pub(super) fn note_attested(&mut self, local: &Local, source: &Source) {
-        if let Source::Relay { relay, attested } = source
-            && local.is_plausible(relay, *attested)
-        {
-            self.attested = Some((relay.clone(), *attested));
+        let Source::Relay { relay, attested } = source else {
+            return;
+        };
+        match attested {
+            Some(addr) if local.is_plausible(relay, *addr) => {
+                self.attested = Some((relay.clone(), *addr));
+            }
+            Some(_) => {}
+            None => self.attested = None,
         }
     }
 

@@ -118,9 +118,12 @@ impl Peer {
         }
         self.effort.hellos += u32::from(via.is_some()) + addrs.len() as u32;
         if let Some(relay) = via {
-            let bytes = initiation.packet.clone();
-            let to = self.id;
-            ctx.out.push_back(Output::SendRelay { relay, to, bytes });
+            ctx.out.push_back(Output::SendRelay {
+                relay,
+                to: self.id,
+                hidden: self.demand.keeps_to_relays(ctx.local),
+                bytes: initiation.packet.clone(),
+            });
         }
         for addr in &addrs {
             send(ctx, Pair::main(*addr), None, initiation.packet.clone());

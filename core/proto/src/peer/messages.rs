@@ -95,6 +95,7 @@ impl Peer {
         ctx.out.push_back(Output::SendRelay {
             relay,
             to: self.id,
+            hidden: self.demand.keeps_to_relays(ctx.local),
             bytes,
         });
     }

@@ -62,7 +62,7 @@ fn introduce_at(
         Input::RelayMessage {
             relay: relay(),
             from,
-            attested,
+            attested: Some(attested),
             bytes,
         },
     );
@@ -522,7 +522,7 @@ fn says(world: &mut World, key: &SecretKey, bytes: &[u8]) {
         Input::RelayMessage {
             relay,
             from,
-            attested,
+            attested: Some(attested),
             bytes,
         },
     );

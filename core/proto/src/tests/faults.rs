@@ -38,7 +38,7 @@ fn a_replayed_intro_is_ignored_whenever_it_comes_and_by_whatever_way() {
                 Input::RelayMessage {
                     relay: relay(),
                     from,
-                    attested,
+                    attested: Some(attested),
                     bytes,
                 },
             );
@@ -69,7 +69,7 @@ fn an_old_intro_means_nothing_to_a_node_that_was_restarted() {
         Input::RelayMessage {
             relay: relay(),
             from,
-            attested,
+            attested: Some(attested),
             bytes: &intro,
         },
     );
@@ -101,7 +101,7 @@ fn an_intro_that_the_relay_says_is_somebody_elses_is_ignored() {
         Input::RelayMessage {
             relay: relay(),
             from,
-            attested,
+            attested: Some(attested),
             bytes: &bytes,
         },
     );
@@ -181,7 +181,7 @@ fn flipped_bits_anywhere_in_a_signal_are_noticed() {
             Input::RelayMessage {
                 relay: relay(),
                 from,
-                attested,
+                attested: Some(attested),
                 bytes,
             },
         );

@@ -135,20 +135,22 @@ enum Happening {
     Signal {
         node: usize,
         relay: usize,
-        to: PeerId,
+        /// And whether no address of the sender is told.
+        to: (PeerId, bool),
         bytes: Vec<u8>,
     },
     AtRelay {
         node: usize,
         relay: usize,
-        to: PeerId,
+        /// And whether no address of the sender is told.
+        to: (PeerId, bool),
         bytes: Vec<u8>,
     },
     Deliver {
         node: usize,
         relay: usize,
         from: PeerId,
-        attested: SocketAddr,
+        attested: Option<SocketAddr>,
         bytes: Vec<u8>,
     },
     /// A relay says something.
@@ -179,7 +181,7 @@ enum Happening {
 enum Told {
     Message {
         from: PeerId,
-        attested: SocketAddr,
+        attested: Option<SocketAddr>,
         bytes: Vec<u8>,
     },
     Gone(PeerId),

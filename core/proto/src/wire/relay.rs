@@ -10,9 +10,10 @@
 //! | 0x06 | YIELD | |
 //! | 0x07 | GET | ask u32, key 32 |
 //! | 0x08 | PUT | ask u32, item |
+//! | 0x09 | HIDDEN | to 32, payload: as SIGNAL, and no address of the sender is told |
 //! | 0x81 | WELCOME | version u8, unix time ms u64, observed address |
 //! | 0x82 | OBSERVED | address |
-//! | 0x83 | DELIVER | from 32, unix time ms u64, address, payload |
+//! | 0x83 | DELIVER | from 32, unix time ms u64, address or for HIDDEN a 0, payload |
 //! | 0x84 | GONE | peer 32, reason u8 |
 //! | 0x85 | DRAIN | reconnect in ms u32 |
 //! | 0x86 | KEEPALIVE_ACK | |

@@ -52,8 +52,14 @@ impl Driver {
         }
     }
 
-    pub(super) fn signal(&mut self, relay: &RelayUrl, to: PeerId, bytes: Vec<u8>) {
-        if !self.registrations.signal(relay, to, bytes) {
+    /// Has a relay pass something on; if `hidden`, without our address.
+    pub(super) fn signal(
+        &mut self,
+        relay: &RelayUrl,
+        (to, hidden): (PeerId, bool),
+        bytes: Vec<u8>,
+    ) {
+        if !self.registrations.signal(relay, (to, hidden), bytes) {
             return;
         }
         self.link(to);

@@ -17,7 +17,7 @@ const WAITING_SIGNALS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Inbox {
     pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) waiting: VecDeque<(PeerId, Payload)>,
+    pub(super) waiting: VecDeque<ToRelay>,
     /// What is said to the relay from now on when we register.
     pub(super) greeting: Option<Vec<ToRelay>>,
 }
@@ -44,11 +44,19 @@ impl Inbox {
             match command {
                 Command::Dial(place) => return Interrupt::Dial(place),
                 Command::NetworkChanged => return Interrupt::NetworkChanged,
-                Command::Signal { to, payload } => {
+                Command::Signal {
+                    to,
+                    hidden,
+                    payload,
+                } => {
                     if self.waiting.len() >= WAITING_SIGNALS {
                         self.waiting.pop_front();
                     }
-                    self.waiting.push_back((to, payload));
+                    self.waiting.push_back(ToRelay::Signal {
+                        to,
+                        hidden,
+                        payload,
+                    });
                 }
                 Command::Greet(greeting) => self.greeting = Some(greeting),
                 Command::Ask(_) | Command::KeepAlive | Command::Leave => {}

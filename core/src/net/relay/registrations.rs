@@ -360,13 +360,18 @@ impl Registrations {
         Deed::Done
     }
 
-    /// Has a relay pass something on; false if it is none of ours, or that is too long.
-    pub(crate) fn signal(&self, relay: &RelayUrl, to: PeerId, bytes: Vec<u8>) -> bool {
+    /// Has a relay pass something on, if `hidden` without our address; false if it is none of ours, or that is too long.
+    pub(crate) fn signal(
+        &self,
+        relay: &RelayUrl,
+        (to, hidden): (PeerId, bool),
+        bytes: Vec<u8>,
+    ) -> bool {
         let Some(registration) = self.by_url.get(relay) else {
             return false;
         };
         match Payload::try_from(bytes) {
-            Ok(payload) => registration.handle.signal(to, payload),
+            Ok(payload) => registration.handle.signal(to, hidden, payload),
             Err(error) => {
                 tracing::error!(%error, "a signal is too long");
                 return false;

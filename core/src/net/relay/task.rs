@@ -268,8 +268,8 @@ impl Task {
 
     /// Returns when the registration is to be made anew.
     async fn exchange(&mut self, session: &mut ControlConnection) -> Result<(), End> {
-        while let Some((to, payload)) = self.inbox.waiting.pop_front() {
-            session.write(&[ToRelay::Signal { to, payload }]).await?;
+        while let Some(signal) = self.inbox.waiting.pop_front() {
+            session.write(&[signal]).await?;
         }
         let mut keepalive = Keepalive::new(now(), random());
         // The relay dialled by the other carrier.
@@ -293,8 +293,17 @@ impl Task {
                 }
                 command = self.inbox.commands.recv() => match command {
                     None => return Err(End::Stop),
-                    Some(Command::Signal { to, payload }) => {
-                        session.write(&[ToRelay::Signal { to, payload }]).await?;
+                    Some(Command::Signal {
+                        to,
+                        hidden,
+                        payload,
+                    }) => {
+                        let signal = ToRelay::Signal {
+                            to,
+                            hidden,
+                            payload,
+                        };
+                        session.write(&[signal]).await?;
                         continue;
                     }
                     Some(Command::Ask(frame)) => {

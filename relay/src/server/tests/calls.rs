@@ -17,6 +17,7 @@ impl World {
     fn call(&mut self, (id, number): (ClientId, u32), to: u32) -> Option<GoneReason> {
         let frame = ToRelay::Signal {
             to: numbered(to),
+            hidden: false,
             payload: payload(),
         };
         let from = at(number, 0);
@@ -95,6 +96,7 @@ fn storm(world: &mut World, callee: ClientId, numbers: std::ops::Range<u32>) -> 
         for from in world.heard(callee, 1) {
             let frame = ToRelay::Signal {
                 to: from,
+                hidden: false,
                 payload: payload(),
             };
             let now = world.now();
@@ -209,6 +211,7 @@ fn data_of_a_caller_is_let_through_as_far_as_a_handshake_takes_until_it_is_answe
     assert!((20..40).contains(&early), "{early}");
     let frame = ToRelay::Signal {
         to: numbered(1),
+        hidden: false,
         payload: payload(),
     };
     let now = world.now();

@@ -35,7 +35,9 @@ fn written(output: &Output) -> (String, &[u8]) {
             let ttl = ttl.unwrap_or_default();
             return (format!("datagram {} {to} {ttl}", sock.0), bytes);
         }
-        Output::SendRelay { relay, to, bytes } => return (format!("signal {relay} {to}"), bytes),
+        Output::SendRelay {
+            relay, to, bytes, ..
+        } => return (format!("signal {relay} {to}"), bytes),
         Output::OpenSockets { first, count } => format!("open {} {count}", first.0),
         Output::CloseSockets { first, count } => format!("close {} {count}", first.0),
         Output::DialTcp { peer, addr } => format!("dial {peer} {addr}"),

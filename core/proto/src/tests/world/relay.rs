@@ -91,7 +91,13 @@ impl World {
     }
 
     /// A machine has something to say to a peer by a relay.
-    pub(super) fn hand_to_relay(&mut self, at: usize, url: &RelayUrl, to: PeerId, bytes: Vec<u8>) {
+    pub(super) fn hand_to_relay(
+        &mut self,
+        at: usize,
+        url: &RelayUrl,
+        to: (PeerId, bool),
+        bytes: Vec<u8>,
+    ) {
         let Some(relay) = self.relay_at(url) else {
             return;
         };
@@ -99,12 +105,12 @@ impl World {
             return;
         }
         self.signal(at, relay, to, bytes);
-        self.nodes[at].relays.on_link_needs(to, url);
-        self.admit_lane(at, to, url);
+        self.nodes[at].relays.on_link_needs(to.0, url);
+        self.admit_lane(at, to.0, url);
     }
 
     /// Hands a message to a relay, on a stream.
-    pub(super) fn signal(&mut self, at: usize, relay: usize, to: PeerId, bytes: Vec<u8>) {
+    pub(super) fn signal(&mut self, at: usize, relay: usize, to: (PeerId, bool), bytes: Vec<u8>) {
         let site = self.nodes[at].site;
         let online = [true, false].map(|v4| self.net.address(at, v4).is_some());
         let up = &mut self.net.sites[site].up;
@@ -135,7 +141,13 @@ impl World {
     }
 
     /// A message is at a relay.
-    pub(super) fn relay(&mut self, sender: usize, relay: usize, to: PeerId, bytes: Vec<u8>) {
+    pub(super) fn relay(
+        &mut self,
+        sender: usize,
+        relay: usize,
+        (to, hidden): (PeerId, bool),
+        bytes: Vec<u8>,
+    ) {
         if !self.relays[relay].up || !self.nodes[sender].registered.contains_key(&relay) {
             return;
         }
@@ -161,7 +173,7 @@ impl World {
             return self.push(delay, Happening::Told { node, relay, what });
         }
         self.relays[relay].bound.extend([(from, to), (to, from)]);
-        let attested = self.nodes[sender].registered[&relay];
+        let attested = (!hidden).then(|| self.nodes[sender].registered[&relay]);
         self.deliver(node, relay, from, attested, bytes);
     }
 
@@ -171,7 +183,7 @@ impl World {
         node: usize,
         relay: usize,
         mut from: PeerId,
-        mut attested: SocketAddr,
+        mut attested: Option<SocketAddr>,
         bytes: Vec<u8>,
     ) {
         let lies = self.relays[relay].lies.clone();
@@ -181,7 +193,7 @@ impl World {
         if drops {
             return;
         }
-        attested = lies.attests.unwrap_or(attested);
+        attested = lies.attests.or(attested);
         if mixes {
             from = self.nodes[(node + 1) % self.nodes.len()].id;
         }
@@ -207,7 +219,7 @@ impl World {
         node: usize,
         relay: usize,
         from: PeerId,
-        attested: SocketAddr,
+        attested: Option<SocketAddr>,
         bytes: Vec<u8>,
     ) {
         if !self.relays[relay].up || !self.nodes[node].registered.contains_key(&relay) {

@@ -171,10 +171,15 @@ impl World {
                     *self.nodes[at].bytes_to.entry(to).or_default() += bytes.len();
                     self.send(at, sock, to, ttl.unwrap_or(64), Load::Ours(bytes));
                 }
-                Output::SendRelay { relay, to, bytes } => {
+                Output::SendRelay {
+                    relay,
+                    to,
+                    hidden,
+                    bytes,
+                } => {
                     self.nodes[at].signals += 1;
                     self.nodes[at].last_signal.clone_from(&bytes);
-                    self.hand_to_relay(at, &relay, to, bytes);
+                    self.hand_to_relay(at, &relay, (to, hidden), bytes);
                 }
                 Output::OpenSockets { first, count } => {
                     self.nodes[at].open(first, count);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{FrameError, Payload};
 use crate::{Item, MAX_ITEM_VALUE, PeerId, RelayUrl};
 
+const NONE: u8 = 0;
 const V4: u8 = 4;
 const V6: u8 = 6;
 /// The longest URL of a relay: a key, a DNS name of 253 bytes, a port and an invitation are 360.
@@ -50,6 +51,14 @@ impl<'a> BodyReader<'a> {
             return Err(self.field("the address"));
         }
         Ok(SocketAddr::new(ip, u16::from_be_bytes(self.take()?)))
+    }
+
+    /// An address, or a 0 in its place.
+    pub(super) fn addr_or_none(&mut self) -> Result<Option<SocketAddr>, FrameError> {
+        if self.rest.first() == Some(&NONE) {
+            return self.byte().map(|_| None);
+        }
+        self.addr().map(Some)
     }
 
     /// All that is left.
@@ -108,6 +117,13 @@ pub(super) fn put_addr(out: &mut Vec<u8>, addr: SocketAddr) {
         }
     }
     out.extend_from_slice(&addr.port().to_be_bytes());
+}
+
+pub(super) fn put_addr_or_none(out: &mut Vec<u8>, addr: Option<SocketAddr>) {
+    match addr {
+        Some(addr) => put_addr(out, addr),
+        None => out.push(NONE),
+    }
 }
 
 pub(super) fn put_item(out: &mut Vec<u8>, item: &Item) {

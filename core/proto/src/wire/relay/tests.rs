@@ -55,7 +55,11 @@ fn outcome() -> impl Strategy<Value = DhtOutcome> {
 fn to_relay() -> impl Strategy<Value = ToRelay> {
     prop_oneof![
         any::<u8>().prop_map(|version| ToRelay::Hello { version }),
-        (id(), payload()).prop_map(|(to, payload)| ToRelay::Signal { to, payload }),
+        (id(), any::<bool>(), payload()).prop_map(|(to, hidden, payload)| ToRelay::Signal {
+            to,
+            hidden,
+            payload,
+        }),
         Just(ToRelay::KeepAlive),
         any::<[u8; 16]>().prop_map(|bytes| ToRelay::Invited {
             token: InviteToken::from_bytes(bytes),
@@ -86,14 +90,14 @@ fn to_client() -> impl Strategy<Value = ToClient> {
             }
         }),
         addr().prop_map(|addr| ToClient::Observed { addr }),
-        (id(), any::<u64>(), addr(), payload()).prop_map(|(from, time_ms, observed, payload)| {
-            ToClient::Deliver {
+        (id(), any::<u64>(), proptest::option::of(addr()), payload()).prop_map(
+            |(from, time_ms, observed, payload)| ToClient::Deliver {
                 from,
                 time_ms,
                 observed,
                 payload,
             }
-        }),
+        ),
         (id(), reason()).prop_map(|(peer, reason)| ToClient::Gone { peer, reason }),
         any::<u32>().prop_map(|reconnect_in_ms| ToClient::Drain { reconnect_in_ms }),
         Just(ToClient::KeepAliveAck),

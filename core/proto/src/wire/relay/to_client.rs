@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{
     Frame, FrameError, Payload,
-    body::{BodyReader, put_addr, put_item},
+    body::{BodyReader, put_addr, put_addr_or_none, put_item},
 };
 use crate::{Item, PeerId, RelayUrl};
 
@@ -44,8 +44,8 @@ pub enum ToClient {
         from: PeerId,
         /// The relay's clock.
         time_ms: u64,
-        /// The address the sender registered from; the relay vouches for it.
-        observed: SocketAddr,
+        /// The address the sender registered from; the relay vouches for it. None where the sender wants it told to nobody.
+        observed: Option<SocketAddr>,
         /// Unread by the relay.
         payload: Payload,
     },
@@ -185,7 +185,7 @@ impl Frame for ToClient {
             DELIVER => Self::Deliver {
                 from: body.id()?,
                 time_ms: u64::from_be_bytes(body.take()?),
-                observed: body.addr()?,
+                observed: body.addr_or_none()?,
                 payload: body.payload()?,
             },
             GONE => Self::Gone {
@@ -235,7 +235,7 @@ impl Frame for ToClient {
             } => {
                 out.extend_from_slice(from.as_bytes());
                 out.extend_from_slice(&time_ms.to_be_bytes());
-                put_addr(out, *observed);
+                put_addr_or_none(out, *observed);
                 out.extend_from_slice(payload.as_bytes());
                 DELIVER
             }

@@ -14,6 +14,7 @@ const VISIT: u8 = 0x05;
 const YIELD: u8 = 0x06;
 const GET: u8 = 0x07;
 const PUT: u8 = 0x08;
+const HIDDEN: u8 = 0x09;
 
 /// A frame from a client to its relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum ToRelay {
     Signal {
         /// The receiver.
         to: PeerId,
+        /// Whether the receiver is told no address of ours, as HIDDEN in place of SIGNAL says.
+        hidden: bool,
         /// Unread by the relay.
         payload: Payload,
     },
@@ -69,8 +72,9 @@ impl Frame for ToRelay {
             HELLO => Self::Hello {
                 version: body.byte()?,
             },
-            SIGNAL => Self::Signal {
+            SIGNAL | HIDDEN => Self::Signal {
                 to: body.id()?,
+                hidden: kind == HIDDEN,
                 payload: body.payload()?,
             },
             KEEPALIVE => Self::KeepAlive,
@@ -98,10 +102,14 @@ impl Frame for ToRelay {
                 out.push(*version);
                 HELLO
             }
-            Self::Signal { to, payload } => {
+            Self::Signal {
+                to,
+                hidden,
+                payload,
+            } => {
                 out.extend_from_slice(to.as_bytes());
                 out.extend_from_slice(payload.as_bytes());
-                SIGNAL
+                if *hidden { HIDDEN } else { SIGNAL }
             }
             Self::KeepAlive => KEEPALIVE,
             Self::Invited { token } => {
