@@ -273,9 +273,9 @@ impl Endpoint {
     /// that is direct goes to the relay at once where that alone is wanted, and its streams go on; where all paths may be used again, a
     /// direct one is looked for at once. [`PeerSnapshot::policy`](crate::PeerSnapshot::policy) shows it.
     ///
-    /// With [`PathPolicy::RelayOnly`] this node tells the peer no address from then on, and sends nothing to its addresses. It does not
-    /// hide the public address: the relay tells the peer's node from which one this node is registered there. What the peer was told
-    /// before it knows, and what the node announces to its network, or publishes, is there for all.
+    /// With [`PathPolicy::RelayOnly`] this node tells the peer no address from then on, has the relay tell it none either, and sends
+    /// nothing to its addresses. What the peer was told before it knows, and what the node announces to its network, or publishes, is
+    /// there for all.
     pub async fn set_path_policy(&self, peer: PeerId, policy: PathPolicy) {
         let _ = self.0.commands.send(Command::Policy { peer, policy }).await;
     }

@@ -16,7 +16,7 @@ pub enum PathPolicy {
     #[default]
     Auto,
     /// By relays alone, also while there is a direct path: from then on none of the peer's addresses is sent to, and this node tells
-    /// it none of its own. The relay tells the peer's node the public address from which this one is registered there.
+    /// it none of its own, and has the relay tell it none.
     RelayOnly,
     /// Directly or not at all: relays carry what leads to a direct path, and no data; what the peer sends by them is not taken.
     DirectOnly,

@@ -96,8 +96,8 @@ impl Builder {
         self
     }
 
-    /// Never sends to a peer directly, and tells no peer our addresses, so that none learns the local ones. The public one is not
-    /// hidden: a relay tells the node of each peer that we talk to through it from which address we are registered there.
+    /// Never sends to a peer directly, and tells no peer our addresses: relays alone know the public one, and are asked to keep it to
+    /// themselves.
     #[must_use]
     pub fn relay_only(mut self, relay_only: bool) -> Self {
         self.relay_only = relay_only;

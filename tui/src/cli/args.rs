@@ -133,7 +133,7 @@ pub(super) struct Globals {
     #[arg(long, global = true, env = "PEERWAY_NO_LAN", value_parser = FalseyValueParser::new())]
     pub(super) no_lan: bool,
 
-    /// Send to peers through relays only, so that they do not learn this computer's local addresses
+    /// Send to peers through relays only, so that they do not learn this computer's addresses
     #[arg(long, global = true, env = "PEERWAY_RELAY_ONLY", value_parser = FalseyValueParser::new())]
     pub(super) relay_only: bool,
 
