@@ -85,7 +85,9 @@ mod tests {
             assert_eq!(relay.stats().panics, round);
         }
         let itself = SecretKey::from_seed(&[9; 32]).id();
-        client.handle.signal(itself, vec![1].try_into().unwrap());
+        client
+            .handle
+            .signal(itself, false, vec![1].try_into().unwrap());
         let event = client.next().await;
         assert!(matches!(event, RelayEvent::Gone { .. }), "{event:?}");
         Client::up(&relay, 2).await;
@@ -97,10 +99,11 @@ mod tests {
         let mut good = Client::up(&relay, 1).await;
         let mut bad = Client::up(&relay, 2).await;
         let peer = SecretKey::from_seed(&[9; 32]).id();
-        bad.handle.signal(peer, TRIP.to_vec().try_into().unwrap());
+        bad.handle
+            .signal(peer, false, TRIP.to_vec().try_into().unwrap());
         let event = bad.next().await;
         assert!(matches!(event, RelayEvent::Down { .. }), "{event:?}");
-        good.handle.signal(peer, vec![1].try_into().unwrap());
+        good.handle.signal(peer, false, vec![1].try_into().unwrap());
         let event = good.next().await;
         assert!(matches!(event, RelayEvent::Gone { .. }), "{event:?}");
         while !matches!(bad.next().await, RelayEvent::Up { .. }) {}

@@ -79,7 +79,7 @@ async fn clients_signal_each_other_by_key() {
     let relay = Running::start().await;
     let mut a = Registered::up(relay.url(), 1).await;
     let mut b = Registered::up(relay.url(), 2).await;
-    a.handle.signal(id(2), payload(b"hello"));
+    a.handle.signal(id(2), false, payload(b"hello"));
     let RelayEvent::Deliver {
         from,
         attested,
@@ -90,9 +90,9 @@ async fn clients_signal_each_other_by_key() {
         panic!("it is delivered");
     };
     assert_eq!(from, id(1));
-    assert_eq!(attested, a.endpoint.local_addr().unwrap());
+    assert_eq!(attested, Some(a.endpoint.local_addr().unwrap()));
     assert_eq!(received, b"hello");
-    a.handle.signal(id(9), payload(b"hello"));
+    a.handle.signal(id(9), false, payload(b"hello"));
     let gone = a.next().await;
     assert!(
         matches!(
@@ -246,7 +246,7 @@ async fn a_change_of_network_registers_anew_at_once() {
     let relay = Running::start().await;
     let mut client = Registered::up(relay.url(), 1).await;
     client.handle.network_changed();
-    client.handle.signal(id(2), payload(b"meanwhile"));
+    client.handle.signal(id(2), false, payload(b"meanwhile"));
     let up = client.next().await;
     assert!(matches!(up, RelayEvent::Up { .. }), "{up:?}");
     let gone = client.next().await;
