@@ -5,10 +5,7 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 
 use super::{Command, Place};
-use crate::{
-    PeerId,
-    wire::relay::{Payload, ToRelay},
-};
+use crate::wire::relay::ToRelay;
 
 /// Signals that wait while a registration moves.
 const WAITING_SIGNALS: usize = 16;
