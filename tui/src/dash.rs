@@ -5,7 +5,7 @@ mod asking;
 pub(crate) mod columns;
 mod connect;
 mod contents;
-mod diagnoses;
+pub(crate) mod diagnoses;
 pub(crate) mod filter;
 mod flows;
 pub(crate) mod format;
@@ -103,6 +103,8 @@ pub struct People {
     pub acquaintances: Vec<Ticket>,
     /// Of whom it is decided whether they are let in.
     pub decided: BTreeSet<PeerId>,
+    /// Of those, who is not.
+    pub blocked: BTreeSet<PeerId>,
     /// When peers were last seen, milliseconds since the Unix epoch.
     pub seen: BTreeMap<PeerId, u64>,
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use peerway::{
-    ConnectError, Connection, Endpoint, PeerId, PeerState, Ticket,
+    ConnectError, Connection, Endpoint, PathPolicy, PeerId, PeerState, Ticket,
     services::ping::{self, PingError},
 };
 use tokio::{
@@ -51,6 +51,11 @@ pub enum LinkError {
     /// Nothing is to be retried.
     #[error("the link is direct already")]
     IsDirect,
+    /// Nothing direct would be tried.
+    #[error(
+        "it is kept to relays, so nothing direct is tried: have it reached by the best path again (`:policy PEER auto` in the dashboard, POST /v1/peers/ID/policy)"
+    )]
+    KeptToRelays,
     #[error("there is no link to it: connect first")]
     NoLink,
 }
@@ -170,13 +175,16 @@ impl Links {
     /// Has a direct path looked for now.
     ///
     /// # Errors
-    /// [`LinkError::IsDirect`], or [`LinkError::NoLink`].
+    /// [`LinkError::IsDirect`], [`LinkError::KeptToRelays`] or [`LinkError::NoLink`].
     pub async fn retry(&self, peer: PeerId) -> Result<(), LinkError> {
         let snapshot = self.endpoint.snapshot();
         let known = snapshot.peer(peer);
         match known.map(|known| known.state) {
             None | Some(PeerState::Idle) => Err(LinkError::NoLink),
             Some(PeerState::Direct) => Err(LinkError::IsDirect),
+            Some(_) if known.is_some_and(|known| known.policy == PathPolicy::RelayOnly) => {
+                Err(LinkError::KeptToRelays)
+            }
             Some(_) => {
                 self.endpoint.retry(peer).await;
                 Ok(())

@@ -91,8 +91,12 @@ pub struct PeerView {
     pub age: Duration,
     pub path: Option<PathInfo>,
     pub rtt: Option<Duration>,
+    /// How long ago that was measured, if it was on a direct path.
+    pub rtt_age: Option<Duration>,
     pub why: Option<Explanation>,
     pub policy: PathPolicy,
+    /// Whether its last connection has ended.
+    pub ending: bool,
     pub probes_sent: u32,
     pub probes_answered: u32,
     pub pairs: Vec<CandidatePair>,
@@ -109,12 +113,14 @@ impl From<PeerView> for PeerSnapshot {
             policy: view.policy,
             state_age: view.age,
             rtt: view.rtt,
+            rtt_age: view.rtt_age,
             loss: 0.0,
             connections: 0,
             traffic: Traffic::default(),
             probes_sent: view.probes_sent,
             probes_answered: view.probes_answered,
             called: false,
+            ending: view.ending,
             pairs: view.pairs,
             flows: Vec::new(),
         }
@@ -288,9 +294,13 @@ impl Machine {
             state: peer.state(),
             age: now.saturating_duration_since(peer.since()),
             rtt: path.as_ref().and_then(|(_, rtt)| *rtt),
+            rtt_age: peer
+                .direct_heard()
+                .map(|heard| now.saturating_duration_since(heard)),
             path: path.map(|(path, _)| path),
             why: peer.explain(&self.local, now),
             policy: self.policy(peer.id),
+            ending: peer.is_ending(),
             probes_sent,
             probes_answered,
             pairs: peer.pairs(now),

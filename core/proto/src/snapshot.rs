@@ -256,6 +256,14 @@ pub struct PeerSnapshot {
     /// Smoothed round-trip time of the current path.
     #[serde(default, rename = "rtt_ms", with = "fine_millis::option")]
     pub rtt: Option<Duration>,
+    /// How long ago the latest answer came that round trip and losses were concluded from, where that is known.
+    #[serde(
+        default,
+        rename = "rtt_age_ms",
+        skip_serializing_if = "Option::is_none",
+        with = "millis::option"
+    )]
+    pub rtt_age: Option<Duration>,
     /// Share of lost packets over all connections to this peer, 0 to 1.
     pub loss: f64,
     /// Open QUIC connections.
@@ -272,6 +280,9 @@ pub struct PeerSnapshot {
     /// Whether it was asked by other means than a link to say hello to us, which may take it a minute.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub called: bool,
+    /// Whether its last connection has ended: the link is kept for ten seconds more, in case somebody wants it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ending: bool,
     /// The addresses of the peer's that are or were probed, the one in use first; 16 at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<CandidatePair>,
@@ -292,6 +303,7 @@ impl PeerSnapshot {
             why: None,
             state_age: Duration::ZERO,
             rtt: None,
+            rtt_age: None,
             loss: 0.0,
             connections: 0,
             traffic: Traffic::default(),
@@ -299,6 +311,7 @@ impl PeerSnapshot {
             probes_answered: 0,
             policy: PathPolicy::Auto,
             called: false,
+            ending: false,
             pairs: Vec::new(),
             flows: Vec::new(),
         }

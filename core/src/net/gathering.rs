@@ -68,6 +68,11 @@ impl Gathering {
         (!matches!(error, LanError::Off)).then_some(error)
     }
 
+    /// Whether the local network is not to be searched.
+    pub(super) fn is_lan_off(&self) -> bool {
+        matches!(self.lan, Err(LanError::Off))
+    }
+
     /// Why the local network was not searched, if it was not.
     pub(super) fn unsearched(&self) -> Option<LanError> {
         match &self.lan {

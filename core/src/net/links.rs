@@ -349,7 +349,7 @@ impl Links {
     }
 
     /// Takes the samples of a second. Links that stopped are sampled no more unless they are watched.
-    pub(super) fn sample(&mut self) -> Sampled {
+    pub(super) fn sample(&mut self, now: Instant) -> Sampled {
         let mut sampled = Sampled::default();
         self.active.retain(|handle| {
             let peer = self.handles.get(handle).copied();
@@ -358,7 +358,7 @@ impl Links {
                 return false;
             };
             let before = link.rates;
-            let (received, sent) = link.take_rates();
+            let (received, sent) = link.take_rates(now);
             if link.rates != before || link.rates != (0, 0) {
                 sampled.changed.push(peer);
             }

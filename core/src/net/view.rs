@@ -102,6 +102,7 @@ pub(super) fn network(local: &Local, nat: &Nat, gathering: &Gathering) -> Networ
     network.port_refusal = gathering.refusal();
     network.interfaces_unread = gathering.interfaces.unread;
     network.lan_trouble = gathering.lan_trouble().map(|error| error.to_string());
+    network.lan_off = gathering.is_lan_off();
     network.checked_at_ms = nat.checked_at_ms;
     network
 }

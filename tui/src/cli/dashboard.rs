@@ -137,18 +137,17 @@ fn log(line: String) {
 fn people(peers: &Peers, book: &Book) -> People {
     People {
         names: book.names(),
-        decided: decided(book),
+        decided: trusted(book, |trust| trust != Trust::Ask),
+        blocked: trusted(book, |trust| trust == Trust::Block),
         acquaintances: peers.known(book),
         seen: peers.seen().read().by_peer(),
     }
 }
 
-/// Of whom the book says whether they are let in.
-fn decided(book: &Book) -> BTreeSet<PeerId> {
-    let decided = book
-        .entries()
-        .filter(|(_, entry)| entry.trust != Trust::Ask);
-    decided.map(|(_, entry)| entry.ticket.id()).collect()
+/// Of whom the book says this.
+fn trusted(book: &Book, so: fn(Trust) -> bool) -> BTreeSet<PeerId> {
+    let found = book.entries().filter(|(_, entry)| so(entry.trust));
+    found.map(|(_, entry)| entry.ticket.id()).collect()
 }
 
 /// The same, each time that the book has changed.

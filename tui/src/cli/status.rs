@@ -25,7 +25,7 @@ use super::{
 use crate::control::Client;
 use crate::{
     book::{Book, Trust},
-    dash::{format::age, line},
+    dash::{diagnoses::unreachable, format::age, line},
     kept::KeptLines,
     transfers::Transfers,
 };
@@ -190,6 +190,9 @@ fn text(snapshot: &NodeSnapshot, book: &Book, whose: Whose) -> String {
     for relay in &snapshot.relays {
         lines.push(format!("relay         {}", relay_line(relay)));
     }
+    if let Some(line) = unreachable(snapshot) {
+        lines.push(format!("reach         {line}"));
+    }
     lines.push(format!("NAT mapping   {}", network.nat.mapping));
     lines.push(format!("NAT filtering {}", network.nat.filtering));
     lines.push(format!("public        {}", or_none(&public.join(", "))));
@@ -198,6 +201,7 @@ fn text(snapshot: &NodeSnapshot, book: &Book, whose: Whose) -> String {
     for peer in &snapshot.peers {
         let path = words::path(peer.path.as_ref());
         let standing = match (peer.state, &peer.path) {
+            _ if peer.ending => format!("its last connection has ended, {path}"),
             // The path says so.
             (PeerState::Direct, Some(PathInfo::Direct { .. })) => path,
             (state, _) => format!("{state}, {path}"),
@@ -389,6 +393,15 @@ mod tests {
                 transfers: Some(&Transfers::default()),
             },
         );
+        let mut lonely = snapshot.clone();
+        let url = peerway::RelayUrl::new(id, "192.0.2.9", 4433).unwrap();
+        let relay =
+            serde_json::json!({"url": url, "state": "down", "home": true, "error": "no answer"});
+        lonely.relays = vec![serde_json::from_value(relay).unwrap()];
+        let said = text(&lonely, &Book::default(), Whose::Temporary);
+        let expected =
+            "reach         no relay answers: who is not linked yet cannot reach this node";
+        assert!(said.contains(expected), "{said}");
         let said = text(&snapshot, &Book::default(), Whose::Temporary);
         assert!(said.contains("relay         none: --relay URL"), "{said}");
         assert!(said.contains("interfaces    not readable"), "{said}");

@@ -746,6 +746,8 @@ fn every_key_of_changes_is_documented_and_no_other() {
     let mut changed = node["peers"][0].clone();
     changed["place"] = 0.into();
     changed["called"] = true.into();
+    changed["ending"] = true.into();
+    changed["rtt_age_ms"] = 900.into();
     changed.as_object_mut().unwrap().remove("id");
     let read: PeerChanges = serde_json::from_value(changed.clone()).unwrap();
     assert_eq!(serde_json::to_value(read).unwrap(), changed);

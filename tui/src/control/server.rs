@@ -570,8 +570,19 @@ pub(super) fn parse(id: &str) -> Result<PeerId, Refusal> {
 }
 
 pub(super) fn understood<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Refusal> {
-    let body = body.map_err(|error| Refusal::new(error.status(), error.body_text()));
+    let body = body.map_err(|error| Refusal::new(error.status(), misread(&error.body_text())));
     body.map(|Json(body)| body)
+}
+
+/// What is wrong with a body, without the words of the parser around it.
+fn misread(text: &str) -> String {
+    let what = text
+        .rsplit_once(" the target type: ")
+        .map_or(text, |(_, what)| what);
+    let what = what
+        .strip_prefix("Failed to parse the request body as JSON: ")
+        .unwrap_or(what);
+    format!("the body is not what this route takes: {what}; GET /v1/openapi.json has it")
 }
 
 pub(super) fn refused(error: LinkError) -> Refusal {
@@ -581,7 +592,7 @@ pub(super) fn refused(error: LinkError) -> Refusal {
             StatusCode::BAD_GATEWAY
         }
         LinkError::NoLink => StatusCode::NOT_FOUND,
-        LinkError::IsDirect => StatusCode::CONFLICT,
+        LinkError::IsDirect | LinkError::KeptToRelays => StatusCode::CONFLICT,
     };
     Refusal::new(status, error.to_string())
 }

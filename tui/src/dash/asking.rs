@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use peerway::{HomeReason, PathInfo, PathPolicy, PeerId, RelaySnapshot};
+use peerway::{Cause, HomeReason, PathInfo, PathPolicy, PeerId, RelaySnapshot, Side};
 use tui_input::Input;
 
 use super::{
     Answer, NetworkRequest, Request, contents, format, group, joined,
-    keymap::Ask,
+    keymap::{Action, Ask, Context},
     layout::Panel,
     look::Role,
     model::{Model, Overlay},
@@ -57,6 +57,11 @@ pub(super) fn begin(
     now: Duration,
     effects: &mut Vec<Effect>,
 ) {
+    if matches!(ask, Ask::Retry | Ask::UntilDirect)
+        && let Some(said) = forbidden(model, peer)
+    {
+        return notify(model, said, Role::Warn, now);
+    }
     match ask {
         Ask::Ping => send(
             model,
@@ -81,6 +86,7 @@ pub(super) fn begin(
         }
         Ask::Policy(policy) => send(model, peer, Request::Policy(policy), now, effects),
         Ask::Disconnect => confirm(model, peer, Request::Disconnect),
+        Ask::Block if model.blocked.contains(&peer) => confirm(model, peer, Request::LetIn),
         Ask::Block => confirm(model, peer, Request::Block),
         Ask::Name => {
             let name = model.names.get(&peer).cloned().unwrap_or_default();
@@ -90,6 +96,40 @@ pub(super) fn begin(
             });
         }
     }
+}
+
+/// Why no direct path to the peer is looked for however often one is asked for, and what would change that.
+fn forbidden(model: &Model, peer: PeerId) -> Option<String> {
+    let name = model.words().name(&peer);
+    let shown = model.data().snapshot.peer(peer)?;
+    let given = model.given.filter(|(to, _)| *to == peer);
+    let policy = given.map_or(shown.policy, |(_, policy)| policy);
+    if policy == PathPolicy::RelayOnly {
+        let key = model.keys.first(
+            Context::Page,
+            Action::Ask(Ask::NextPolicy),
+            model.look.glyphs,
+        );
+        let how = key.map_or_else(
+            || ":policy PEER auto".to_owned(),
+            |key| format!("{key} twice"),
+        );
+        return Some(format!(
+            "{name} is kept to relays, so nothing direct is tried: {how} allows it again"
+        ));
+    }
+    let Cause::RelayOnly { side } = shown.why.as_ref()?.cause else {
+        return None;
+    };
+    Some(match side {
+        Side::Here => {
+            "this node keeps to relays, so nothing direct is tried: start it without --relay-only"
+                .to_owned()
+        }
+        Side::There => format!(
+            "{name} keeps to relays, so nothing direct is tried until it is told otherwise over there"
+        ),
+    })
 }
 
 /// The policy after the one that the peer has, or was given a moment ago: auto, relay-only, direct-only.
@@ -234,11 +274,24 @@ pub(super) fn answered(
             (format!("disconnected from {name}"), Role::Good)
         }
         (Ok(Answer::Done), Request::Block) => {
-            let text = format!("{name} is blocked: `peerway allow` lets it in again");
+            model.blocked.insert(peer);
+            model.decided.insert(peer);
+            let key = model
+                .keys
+                .first(Context::Page, Action::Ask(Ask::Block), model.look.glyphs);
+            let how = key.map_or_else(
+                || "`peerway allow`".to_owned(),
+                |key| format!("{key} on it"),
+            );
+            let text = format!("{name} is blocked: {how} lets it in again");
             (text, Role::Good)
         }
         (Ok(Answer::Done), Request::LetIn) => {
-            let text = format!("{name} is let in from now on; a names it once it is linked");
+            let text = if model.blocked.remove(&peer) {
+                format!("{name} is blocked no more, and let in from now on")
+            } else {
+                format!("{name} is let in from now on; a names it once it is linked")
+            };
             (text, Role::Good)
         }
         (Ok(Answer::Done), Request::Rename(new)) => {

@@ -7,7 +7,7 @@ use peerway::PeerSnapshot;
 use super::{
     filter::nearest,
     format,
-    words::{Address, Words},
+    words::{Address, Measured, Words},
 };
 
 /// A column of the peer table.
@@ -82,11 +82,11 @@ impl Column {
             Self::Name => Some(words.name(&peer.id)),
             Self::Id => Some(peer.id.short()),
             Self::Path => Some(words.link(peer, Address::Ip)),
-            Self::Rtt => peer.rtt.map(format::rtt).and_then(measured),
+            Self::Rtt => Measured::rtt(peer).map(format::rtt).and_then(measured),
             Self::Spark | Self::Jitter | Self::Version | Self::Seen => None,
-            Self::Loss => peer
-                .rtt
-                .and_then(|_| measured(format!("{:.1}%", peer.loss * 100.0))),
+            Self::Loss => {
+                Measured::rtt(peer).and_then(|_| measured(format!("{:.1}%", peer.loss * 100.0)))
+            }
             Self::Down => measured(format::rate(traffic.rx_rate)),
             Self::Up => measured(format::rate(traffic.tx_rate)),
             Self::Total => {

@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use peerway::{EventKind, NodeSnapshot, RelayState, RelayUrl};
+use peerway::{EventKind, NodeSnapshot, RelaySnapshot, RelayState, RelayUrl};
 
 use super::{
     format,
     model::{Data, Model},
     words::Standing,
 };
+use crate::printable::printable;
 
 /// Peers of whom all are relayed, so that it is no matter of one of them.
 const MANY: usize = 2;
@@ -50,10 +51,32 @@ impl Jump {
 /// One line for each thing that is wrong.
 pub(super) fn of(model: &Model) -> Vec<String> {
     let data = model.data();
-    let all = [relayed(model), udp(&data.snapshot), clock(data)];
+    let all = [
+        unreachable(&data.snapshot).map(|line| model.words().foreign(&line)),
+        relayed(model),
+        udp(&data.snapshot),
+        clock(data),
+    ];
     let mut lines: Vec<String> = all.into_iter().flatten().collect();
     lines.extend(flapping(model));
     lines
+}
+
+/// That no relay of the node's own answers, why, and what to do; none as long as one does, or the first try still runs.
+pub(crate) fn unreachable(node: &NodeSnapshot) -> Option<String> {
+    let own: Vec<_> = node.relays.iter().filter(|relay| relay.home).collect();
+    let is_down = |relay: &&RelaySnapshot| {
+        let is_again = relay.state == RelayState::Connecting && relay.error.is_some();
+        relay.state == RelayState::Down || is_again
+    };
+    if own.is_empty() || !own.iter().all(is_down) {
+        return None;
+    }
+    let why = own.iter().find_map(|relay| relay.error.as_deref());
+    let why = why.map_or_else(String::new, |why| format!(" ({})", printable(why)));
+    Some(format!(
+        "no relay answers: who is not linked yet cannot reach this node from elsewhere{why}; see `peerway netcheck`, or name another relay with --relay URL"
+    ))
 }
 
 /// Each of them may have its own reason, but so many seldom do.

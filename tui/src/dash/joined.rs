@@ -48,7 +48,7 @@ impl Tie<'_> {
     pub(super) fn is_online(self) -> bool {
         match self {
             Self::Here | Self::Heard => true,
-            Self::Peer(peer) => Standing::of(peer).is_reached(),
+            Self::Peer(peer) => Standing::of(peer).is_linked(),
             Self::Unseen | Self::Left | Self::Removed => false,
         }
     }
@@ -164,16 +164,16 @@ fn tie<'a>(data: &'a Data, group: &str, id: PeerId) -> Tie<'a> {
     if id == data.snapshot.id {
         return Tie::Here;
     }
-    if let Some(peer) = data.snapshot.peer(id) {
+    let peer = data.snapshot.peer(id);
+    if let Some(peer) = peer.filter(|peer| Standing::of(peer).is_linked()) {
         return Tie::Peer(peer);
     }
     let groups = data.swarm.groups.iter().filter(|it| it.name == group);
     let mut said = groups.flat_map(|it| &it.members).filter(|it| it.id == id);
     if said.any(|it| it.presence == Presence::Fresh) {
-        Tie::Heard
-    } else {
-        Tie::Unseen
+        return Tie::Heard;
     }
+    peer.map_or(Tie::Unseen, Tie::Peer)
 }
 
 /// What was said in the selected group and the filter lets through, newest first, and whether it was not read yet.

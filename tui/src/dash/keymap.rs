@@ -79,6 +79,8 @@ pub(super) enum Action {
     Accept,
     Ask(Ask),
     Back,
+    /// All of the address book in the view of peers, or the node's peers alone.
+    Book,
     /// Lists who called and was not let in.
     Callers,
     Connect,
@@ -231,7 +233,8 @@ impl Group {
             Action::Ask(_) | Action::Callers | Action::Connect | Action::Details | Action::Open => {
                 Self::Peers
             }
-            Action::Expand
+            Action::Book
+            | Action::Expand
             | Action::FaultsOnly
             | Action::Filter
             | Action::Follow
@@ -547,7 +550,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('r')], ON_PEER, Action::Ask(Ask::NextPolicy), Some("keep it to relays, then to direct paths, then to neither"), Some("policy")),
     bind(&[char('a')], ON_PEER, Action::Ask(Ask::Name), Some("give it a name in the address book"), None),
     bind(&[char('x')], ON_PEER, Action::Ask(Ask::Disconnect), Some("end all connections with it, after a second key"), Some("disconnect")),
-    bind(&[char('b')], ON_PEER, Action::Ask(Ask::Block), Some("block it in the address book, after a second key"), None),
+    bind(&[char('b')], ON_PEER, Action::Ask(Ask::Block), Some("block it in the address book, or let a blocked one in again, after a second key"), None),
     bind(&[char('A')], PANELS, Action::Callers, Some("who called and was not let in: let one in"), None),
     bind(&[char('n')], &[C::Network], Action::Network(NetworkRequest::Measure), Some("measure the NAT anew, in the network view"), Some("new report")),
     bind(&[char('u')], &[C::Network], Action::Network(NetworkRequest::RenewMappings), Some("have the router asked anew for its forwarded port, there too"), Some("renew mapping")),
@@ -577,6 +580,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(K, &[C::Sort], Action::Move(Step::Up), None, Some("up")),
     bind(&[char('S')], &[C::Peers, C::Shares], Action::Reverse, Some("sort the other way round"), None),
     bind(&[char('S')], &[C::Sort], Action::Reverse, None, Some("reverse")),
+    bind(&[char('B')], &[C::Peers], Action::Book, Some("all of the address book below the peers, in their view, or not"), Some("book")),
     bind(&[char('!')], &[C::Peers], Action::FaultsOnly, Some("only peers with a fault: neither direct nor idle"), None),
     bind(&[char('e')], &[C::Peers, C::Page, C::Pairs, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
     bind(&[char('+'), char('=')], PANELS, Action::Zoom(Zoom::In), Some("shorter time in the charts"), None),

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What a file may give other keys, as it calls it. Movement, Enter, Esc, ^C and what follows the first key of two stay as they are.
-const NAMES: [(&str, Action); 43] = [
+const NAMES: [(&str, Action); 44] = [
     ("overview", Action::View(View::Overview)),
     ("peers", Action::View(View::Peers)),
     ("network", Action::View(View::Network)),
@@ -48,6 +48,7 @@ const NAMES: [(&str, Action); 43] = [
     ("sort", Action::SortMenu),
     ("reverse", Action::Reverse),
     ("faults", Action::FaultsOnly),
+    ("book", Action::Book),
     ("expand", Action::Expand),
     ("shorter", Action::Zoom(Zoom::In)),
     ("longer", Action::Zoom(Zoom::Out)),

@@ -1,6 +1,9 @@
 //! A node in one line, for status bars.
 
-use std::{collections::BTreeMap, env};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+};
 
 use peerway::{NodeSnapshot, PeerId};
 
@@ -23,6 +26,7 @@ fn of(snapshot: &NodeSnapshot, names: &BTreeMap<PeerId, String>, look: Look) -> 
         names,
         glyphs,
         trails: &trails,
+        blocked: &BTreeSet::new(),
         masked: false,
     };
     let mut counts = BTreeMap::<Standing, usize>::new();

@@ -12,7 +12,11 @@ use peerway::{
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{format, group, model::Model, words::Standing};
+use super::{
+    format, group,
+    model::Model,
+    words::{Measured, Standing},
+};
 
 /// With less room a tree takes the map's place.
 const LEAST: (u16, u16) = (58, 14);
@@ -211,8 +215,13 @@ impl Map {
         for (index, (url, rtt)) in (0..count).zip(wanted) {
             let name = model.words().relay_label(url);
             let name = format::fit(&name, NAME_WIDTH, model.look.glyphs.ellipsis);
-            let rtt = rtt.map(|rtt| format!(" {}", format::rtt(rtt)));
-            let text = format!(" {name}{}", rtt.unwrap_or_default());
+            let is_down = known(url).is_some_and(|relay| relay.state == RelayState::Down);
+            let how = match rtt {
+                _ if is_down => " down".to_owned(),
+                Some(rtt) => format!(" {}", format::rtt(rtt)),
+                None => String::new(),
+            };
+            let text = format!(" {name}{how}");
             let x = area.x + slot * index + slot / 2;
             let label = Rect::new(x, y, text.width() as u16 + 1, 1).intersection(area);
             self.relays.push(Hub {
@@ -231,7 +240,7 @@ impl Map {
         let kind = words.kind(peer);
         let name = words.name(&peer.id);
         let name = format::fit(&name, NAME_WIDTH, model.look.glyphs.ellipsis);
-        let rtt = peer.rtt.filter(|_| kind.is_reached());
+        let rtt = Measured::rtt(peer).filter(|_| kind.is_reached());
         let text = match rtt {
             Some(rtt) => format!("{name} {}", format::rtt(rtt)),
             None => name,

@@ -1,5 +1,6 @@
 //! Everything the dashboard knows. Nothing here reads a clock or draws.
 
+mod absent;
 mod commons;
 
 use std::{
@@ -55,7 +56,8 @@ pub(super) struct Model {
     pub(super) owns_node: bool,
     pub(super) names: BTreeMap<PeerId, String>,
     acquaintances: Vec<Ticket>,
-    decided: BTreeSet<PeerId>,
+    pub(super) decided: BTreeSet<PeerId>,
+    pub(super) blocked: BTreeSet<PeerId>,
     /// When peers were last seen before this window was, milliseconds since the Unix epoch.
     pub(super) seen: BTreeMap<PeerId, u64>,
     /// Seconds east of Greenwich, for times of day.
@@ -123,6 +125,10 @@ pub(super) struct Model {
     pub(super) diagnoses: Vec<String>,
     /// Only peers that are neither direct nor idle.
     pub(super) faults_only: bool,
+    /// The view of peers has all of the address book.
+    pub(super) book: bool,
+    /// Those of it whom the node has nothing to do with, as the table shows them below the others.
+    absent: Vec<PeerSnapshot>,
     pub(super) notice: Option<Notice>,
     /// The answers to the last ping.
     pub(super) ping: Option<Pongs>,
@@ -290,6 +296,7 @@ impl Model {
             names: options.people.names.clone(),
             acquaintances: options.people.acquaintances.clone(),
             decided: options.people.decided.clone(),
+            blocked: options.people.blocked.clone(),
             seen: options.people.seen.clone(),
             utc_offset_s,
             screen: Rect::default(),
@@ -337,6 +344,8 @@ impl Model {
             chord: None,
             diagnoses: Vec::new(),
             faults_only: false,
+            book: false,
+            absent: Vec::new(),
             notice: None,
             ping: None,
             given: None,
@@ -358,6 +367,7 @@ impl Model {
         self.dirty = true;
         (self.names, self.acquaintances) = (people.names, people.acquaintances);
         (self.decided, self.seen) = (people.decided, people.seen);
+        self.blocked = people.blocked;
     }
 
     /// Nothing is heard of the node, or it is there again.
@@ -454,10 +464,12 @@ impl Model {
         }
     }
 
-    /// How many of the events should be looked at.
+    /// How many of the events should be looked at, on a page of those that are about its peer.
     pub(super) fn warnings(&self) -> usize {
         let events = self.data().events.iter();
-        events.filter(|event| is_warning(&event.kind)).count()
+        let of_page = |event: &&Event| self.page.is_none_or(|id| event.kind.peer() == Some(id));
+        let warnings = events.filter(|event| is_warning(&event.kind));
+        warnings.filter(of_page).count()
     }
 
     pub(super) fn words(&self) -> Words<'_> {
@@ -465,6 +477,7 @@ impl Model {
             names: &self.names,
             glyphs: self.look.glyphs,
             trails: &self.data().trails,
+            blocked: &self.blocked,
             masked: self.masked,
         }
     }
@@ -478,7 +491,7 @@ impl Model {
             focus: self.focus,
             expanded: self.expanded,
             details: matches!(self.overlay, Some(Overlay::Details)),
-            rows: self.data().snapshot.peers.len(),
+            rows: self.data().snapshot.peers.len() + self.absent.len(),
             flows: has_flows(&self.data().snapshot),
             pairs: self.page_peer().map_or(0, |peer| peer.pairs.len()),
             events: self
@@ -553,15 +566,6 @@ impl Model {
             Some(Overlay::Stranger(_)) => Context::Stranger,
             Some(Overlay::ConfirmQuit { .. }) => Context::Confirm,
         }
-    }
-
-    /// The peer in a row of the table.
-    pub(super) fn peer(&self, row: usize) -> Option<&PeerSnapshot> {
-        self.data().snapshot.peers.get(*self.rows.get(row)?)
-    }
-
-    pub(super) fn selected(&self) -> Option<&PeerSnapshot> {
-        self.data().snapshot.peers.get(*self.rows.get(self.cursor)?)
     }
 
     /// Goes to a view, whose first panel gets the focus.
@@ -668,54 +672,9 @@ impl Model {
         }
     }
 
-    /// Selects a peer, if it is shown.
-    pub(super) fn select_shown(&mut self, peer: PeerId) -> bool {
-        let peers = &self.data().snapshot.peers;
-        let is_it = |row: &usize| peers.get(*row).is_some_and(|known| known.id == peer);
-        let found = self.rows.iter().position(is_it);
-        if let Some(row) = found {
-            self.select_row(row);
-        }
-        found.is_some()
-    }
-
-    pub(super) fn select_row(&mut self, row: usize) {
-        self.cursor = row.min(self.rows.len().saturating_sub(1));
-        self.selected = self.selected().map(|peer| peer.id);
-    }
-
-    /// Selects a peer, which may be hidden by the filter.
-    pub(super) fn select(&mut self, peer: PeerId) {
-        let peers = &self.data().snapshot.peers;
-        let is_it = |row: &usize| peers.get(*row).is_some_and(|it| it.id == peer);
-        let row = self.rows.iter().position(is_it);
-        self.cursor = row.unwrap_or(self.cursor);
-        self.selected = Some(peer);
-        self.stranger = None;
-    }
-
     /// Brings rows, selection and scrolling in line with everything else.
     pub(super) fn arrange(&mut self) {
-        let words = self.words();
-        let peers = &self.data().snapshot.peers;
-        let mut rows: Vec<usize> = peers
-            .iter()
-            .enumerate()
-            .filter(|(_, peer)| {
-                self.filter.is_empty() || self.filter.shows(&filter::of_peer(peer, &words))
-            })
-            .filter(|(_, peer)| !self.faults_only || words.kind(peer).is_fault())
-            .map(|(row, _)| row)
-            .collect();
-        self.sort.apply(&mut rows, peers, &words);
-        let found = rows.iter().position(|row| {
-            peers
-                .get(*row)
-                .is_some_and(|peer| Some(peer.id) == self.selected)
-        });
-        self.rows = rows;
-        self.select_row(found.unwrap_or(self.cursor));
-
+        self.arrange_rows();
         self.diagnoses = diagnoses::of(self);
         self.arrange_groups();
         let areas = self.areas(self.screen).unwrap_or_default();

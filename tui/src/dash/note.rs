@@ -30,7 +30,7 @@ pub(super) fn note(model: &Model) -> Option<(Cow<'_, str>, Role)> {
     } else if !model.note.is_empty() {
         Some((model.note.as_str().into(), Role::Accent))
     } else if let Some(reach) = Reach::without_relay(&model.data().snapshot) {
-        let line = reach.line(network.lan_trouble.is_none());
+        let line = reach.line(network.lan_trouble.is_none() && !network.lan_off);
         Some((line.into(), reach.role()))
     } else if network.lan_trouble.is_some() {
         let text = "peers on this network are found by ticket, not by id alone";

@@ -58,6 +58,7 @@ pub(super) fn open(model: &mut Model, now: Duration) {
         model.focus,
         Panel::Members | Panel::Links | Panel::Map | Panel::Holders | Panel::Fellows | Panel::Posts
     );
+    let may_be_none = may_be_none || model.is_absent(peer);
     if may_be_none && model.data().snapshot.peer(peer).is_none() {
         return without_link(model, peer, now);
     }

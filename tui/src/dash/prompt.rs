@@ -53,9 +53,10 @@ enum Takes {
 }
 
 #[rustfmt::skip]
-const WORDS: [(&str, Takes); 32] = [
+const WORDS: [(&str, Takes); 33] = [
     ("accept", Takes::Nothing(Action::Callers)),
     ("block", Takes::Ask(Ask::Block)),
+    ("book", Takes::Nothing(Action::Book)),
     ("connect", Takes::Ticket),
     ("disconnect", Takes::Ask(Ask::Disconnect)),
     ("events", Takes::Nothing(Action::View(View::Events))),

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, time::Duration};
 
 use peerway::PeerSnapshot;
 
-use super::words::Words;
+use super::words::{Measured, Words};
 
 /// By which column, and whether the other way round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl Sort {
 }
 
 fn rtt(peer: &PeerSnapshot) -> Duration {
-    peer.rtt.unwrap_or(Duration::MAX)
+    Measured::rtt(peer).unwrap_or(Duration::MAX)
 }
 
 fn total(peer: &PeerSnapshot) -> u64 {

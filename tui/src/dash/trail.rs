@@ -98,10 +98,14 @@ impl Trails {
             if trail.is_in(kind, path) {
                 continue;
             }
+            // A link that ends does so while its state stays as it is.
+            let age = if peer.ending {
+                0
+            } else {
+                peer.state_age.as_millis() as u64
+            };
             trail.enter(Phase {
-                since_ms: snapshot
-                    .at_ms
-                    .saturating_sub(peer.state_age.as_millis() as u64),
+                since_ms: snapshot.at_ms.saturating_sub(age),
                 kind,
                 path: path.cloned(),
                 why: peer.why.clone().map(Box::new),

@@ -163,12 +163,17 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         let text = "read-only: nothing is changed from here".to_owned();
         return notify(model, text, Role::Warn, now);
     }
+    if model.replay && matches!(action, Action::Ask(_)) {
+        let text = "a recording: nothing is asked of its node".to_owned();
+        return notify(model, text, Role::Warn, now);
+    }
     match action {
         Action::Accept => accept(model, now, effects),
         Action::Ask(ask) => ask_selected(model, ask, now, effects),
         Action::Back => back(model),
         Action::Callers => list_callers(model, now),
-        Action::Connect => model.overlay = Some(Overlay::Connect(Connect::default())),
+        Action::Book => show_book(model, now),
+        Action::Connect => model.overlay = Some(Overlay::Connect(begin_to_connect(model))),
         Action::Copy(what) => copy(model, what, now, effects),
         Action::Complete => complete(model),
         Action::Prompt => model.overlay = Some(Overlay::Prompt(Prompt::default())),
@@ -237,6 +242,30 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
     }
 }
 
+/// In its view, where whoever asks for it is then.
+fn show_book(model: &mut Model, now: Duration) {
+    model.book = !(model.book && model.view == View::Peers);
+    if model.view != View::Peers {
+        model.go_to(View::Peers);
+    }
+    if model.book && model.names.is_empty() {
+        let text = "the address book names nobody: `peerway pair`, or a once a peer is linked";
+        notify(model, text.to_owned(), Role::Info, now);
+    }
+}
+
+/// With the name of the selected peer, if the node has nothing to do with it yet.
+fn begin_to_connect(model: &Model) -> Connect {
+    let mut connect = Connect::default();
+    let selected = model.selected().map(|peer| peer.id);
+    let absent = selected.filter(|id| model.focus == Panel::Peers && model.is_absent(*id));
+    if let Some(id) = absent {
+        let name = model.names.get(&id).cloned();
+        connect.insert(&name.unwrap_or_else(|| id.to_string()));
+    }
+    connect
+}
+
 fn ask_network(
     model: &mut Model,
     request: NetworkRequest,
@@ -269,6 +298,10 @@ fn list_callers(model: &mut Model, now: Duration) {
 fn toggle_details(model: &mut Model, now: Duration) {
     if let (None, Some(stranger)) = (&model.overlay, model.stranger) {
         return without_link(model, stranger, now);
+    }
+    let absent = model.selected().map(|peer| peer.id);
+    if let (None, Some(peer)) = (&model.overlay, absent.filter(|id| model.is_absent(*id))) {
+        return without_link(model, peer, now);
     }
     model.overlay = match model.overlay {
         Some(_) => None,
@@ -443,6 +476,7 @@ fn back(model: &mut Model) {
             model.focus = Panel::Groups;
         }
         None if model.faults_only => model.faults_only = false,
+        None if model.book && model.view == View::Peers => model.book = false,
         None if model.expanded => model.expanded = false,
         None => model.go_to(View::Overview),
     }

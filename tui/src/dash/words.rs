@@ -3,8 +3,9 @@
 mod events;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use peerway::{
@@ -26,6 +27,8 @@ pub(super) struct Words<'a> {
     pub(super) names: &'a BTreeMap<PeerId, String>,
     pub(super) glyphs: &'static Glyphs,
     pub(super) trails: &'a Trails,
+    /// Whom the address book blocks.
+    pub(super) blocked: &'a BTreeSet<PeerId>,
     /// Addresses are hidden, for sharing the screen.
     pub(super) masked: bool,
 }
@@ -72,6 +75,12 @@ impl Standing {
     pub(super) fn of(peer: &PeerSnapshot) -> Self {
         let is_away = peer.why.as_ref().is_some_and(|why| why.cause.is_away());
         match (peer.state, &peer.path, is_away) {
+            // Nothing goes over it any more.
+            (PeerState::Direct | PeerState::Suspect | PeerState::Relayed, _, false)
+                if peer.ending =>
+            {
+                Self::Idle
+            }
             (PeerState::Direct, ..) => Self::Direct,
             (PeerState::Suspect, ..) => Self::Suspect,
             (PeerState::Failed, ..) | (_, _, true) => Self::Unreachable,
@@ -217,10 +226,18 @@ impl Words<'_> {
     /// The PATH column: where the link stands and what is being tried.
     pub(super) fn link(&self, peer: &PeerSnapshot, address: Address) -> String {
         let link = self.link_itself(peer, address);
-        match badge(peer) {
+        match self.badge(peer) {
             Some(badge) => format!("{link} {badge}"),
             None => link,
         }
+    }
+
+    /// Whether the address book blocks it, and which paths the user wants to it, if not all: `[relay-only]`.
+    pub(super) fn badge(&self, peer: &PeerSnapshot) -> Option<String> {
+        if self.blocked.contains(&peer.id) {
+            return Some("[blocked]".to_owned());
+        }
+        (!peer.policy.is_auto()).then(|| format!("[{}]", peer.policy))
     }
 
     /// The same without its policy.
@@ -241,6 +258,7 @@ impl Words<'_> {
                 }
             }
             (Standing::Suspect, Some(path)) => format!("{path} {} silent", glyphs.dot),
+            (Standing::Idle, Some(path)) if peer.ending => format!("ended {} {path}", glyphs.dot),
             (Standing::Idle, Some(path)) => format!("idle {} {path}", glyphs.dot),
             (Standing::Connecting, _) => format!("connecting{probing}"),
             (kind, _) => kind.word().to_owned(),
@@ -248,9 +266,35 @@ impl Words<'_> {
     }
 }
 
-/// Which paths the user wants to a peer, if not all: `[relay-only]`.
-pub(super) fn badge(peer: &PeerSnapshot) -> Option<String> {
-    (!peer.policy.is_auto()).then(|| format!("[{}]", peer.policy))
+/// How old a round trip and losses are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Measured {
+    /// Of now, or nobody knows of when.
+    Lately,
+    /// So long ago that it is said.
+    Ago(Duration),
+    /// So long ago that it says nothing any more.
+    TooLongAgo,
+}
+
+impl Measured {
+    /// An idle link is asked less often.
+    const LATELY: Duration = Duration::from_secs(60);
+    /// QUIC itself asks after 150 s.
+    const MOST: Duration = Duration::from_secs(180);
+
+    pub(super) fn of(peer: &PeerSnapshot) -> Self {
+        match peer.rtt_age {
+            Some(age) if age > Self::MOST => Self::TooLongAgo,
+            Some(age) if age > Self::LATELY => Self::Ago(age),
+            Some(_) | None => Self::Lately,
+        }
+    }
+
+    /// The round trip, if it still says something.
+    pub(super) fn rtt(peer: &PeerSnapshot) -> Option<Duration> {
+        peer.rtt.filter(|_| Self::of(peer) != Self::TooLongAgo)
+    }
 }
 
 /// Who can dial a node that has no relay.
@@ -354,6 +398,7 @@ mod tests {
             names: &BTreeMap::new(),
             glyphs: &ASCII,
             trails: &Trails::default(),
+            blocked: &BTreeSet::new(),
             masked: false,
         };
         let key = SecretKey::from_seed(&[1; 32]).id();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use peerway::{
-    Connection, Endpoint, PathInfo,
+    Cause, Connection, Endpoint, PathInfo, PathPolicy,
     services::ping::{self, Reply},
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -110,9 +110,12 @@ impl Pinging<'_> {
             self.sent = seq;
             let reply = ping::ping(connection, seq, REPLY_TIMEOUT);
             let reply = self.note_direct(reply, direct.as_mut()).await?;
-            let is_direct = self.note_reply(seq, reply);
+            let is_direct = self.note_reply(seq, reply.as_ref());
             if self.ask.until_direct && is_direct {
                 return Ok(true);
+            }
+            if self.ask.until_direct && reply.is_some() && is_forbidden(connection) {
+                return Ok(false);
             }
             let nobody = self.received == 0 && Instant::now() >= self.deadline;
             if nobody || seq == self.count() {
@@ -178,7 +181,7 @@ impl Pinging<'_> {
         }
     }
 
-    fn note_reply(&mut self, seq: u32, reply: Option<Reply>) -> bool {
+    fn note_reply(&mut self, seq: u32, reply: Option<&Reply>) -> bool {
         let Some(Reply { rtt, path, .. }) = reply else {
             self.teller.tell(Step::Lost { seq });
             return false;
@@ -187,8 +190,8 @@ impl Pinging<'_> {
         let is_direct = self.note_path(path.as_ref());
         self.teller.tell(Step::Reply {
             seq,
-            rtt_ms: ms(rtt),
-            path,
+            rtt_ms: ms(*rtt),
+            path: path.clone(),
             after_ms: ms(self.dialled_at.elapsed()),
         });
         is_direct
@@ -216,6 +219,20 @@ fn no_reply(connection: &Connection) -> OperationError {
 fn relayed_only(connection: &Connection) -> OperationError {
     let why = why(connection).unwrap_or_else(|| "it takes longer than --timeout".to_owned());
     OperationError::RelayedOnly { why }
+}
+
+/// Whether a side keeps the link to relays, so that no direct path comes about however long one waits.
+fn is_forbidden(connection: &Connection) -> bool {
+    let cause = connection.status().why.map(|why| why.cause);
+    matches!(
+        cause,
+        Some(
+            Cause::RelayOnly { .. }
+                | Cause::Policy {
+                    policy: PathPolicy::RelayOnly
+                }
+        )
+    )
 }
 
 /// Why the link is as it is, as `peerway why` begins, and what would help.

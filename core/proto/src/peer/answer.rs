@@ -1,6 +1,6 @@
 //! Hellos of the peer, and its answers to ours.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 
@@ -49,6 +49,9 @@ impl Peer {
         self.contact
             .note_source(ctx.local, source, self.state.path().is_some());
         self.sessions.drop_attempt(ctx.session_indices);
+        if self.is_refused() && body.description.direct {
+            self.allowed_again(ctx);
+        }
         self.remote = Some(body.description.clone());
         if let rtt @ 1.. = body.description.relay_rtt_ms {
             self.contact.told_rtt(Duration::from_millis(rtt.into()));
@@ -69,7 +72,12 @@ impl Peer {
             self.admit(ctx, *pair, Title::Claimed);
         }
         self.reply(ctx, source, packet);
-        self.enter_round(ctx, source);
+        // It left about then.
+        let left = self
+            .contact
+            .relay_rtt()
+            .and_then(|rtt| ctx.now.checked_sub(rtt));
+        self.enter_round(ctx, source, left);
         Some(Met { opened: has_opened })
     }
 
@@ -111,9 +119,12 @@ impl Peer {
             self.contact
                 .measured(ctx.now.saturating_duration_since(sent));
         }
+        if self.is_refused() && description.direct {
+            self.allowed_again(ctx);
+        }
         self.remote = Some(description);
         self.adopt(ctx, session);
-        self.enter_round(ctx, source);
+        self.enter_round(ctx, source, sent);
         // Something may have been learnt since the hello left.
         self.tell_offer(ctx);
         Some(Met { opened: true })
@@ -124,12 +135,14 @@ impl Peer {
         self.presence.met(ctx.now);
     }
 
-    /// From hello to probing. An address that worked so far has to prove itself again: the peer may have been restarted.
-    fn enter_round(&mut self, ctx: &mut Context<'_>, source: &Source) {
+    /// From hello to probing. An address that worked before the hello left has to prove itself again: the peer may have been
+    /// restarted.
+    fn enter_round(&mut self, ctx: &mut Context<'_>, source: &Source, left: Option<Instant>) {
         self.demand.linger_if_unwanted(ctx.now);
         self.effort.rounds += 1;
         match (self.state.path(), source) {
             (Some(path), _) if path.is_next_best() => {}
+            (Some(path), _) if left.is_some_and(|left| path.since >= left) => {}
             (Some(_), _) => self.suspect(ctx, Doubt::Told),
             (None, Source::Direct(pair)) if self.contact.live_via(ctx.local).is_none() => {
                 // Nothing else leads to the peer. QUIC itself sends no more than it received until the handshake is done.

@@ -30,6 +30,9 @@ impl Peer {
         if refuses && before.as_ref().is_some_and(|before| before.direct) {
             return self.refused(ctx);
         }
+        if !refuses && before.as_ref().is_some_and(|before| !before.direct) {
+            self.allowed_again(ctx);
+        }
         let before = before.map_or_else(Vec::new, |before| before.candidates);
         if before == candidates {
             if opened && self.state.is_direct() {
@@ -61,6 +64,13 @@ impl Peer {
                 }
             }
             State::Idle | State::Greeting(_) | State::Failed(_) => {}
+        }
+    }
+
+    /// The peer wants direct paths again. What it took to be direct does not count while that was not wanted.
+    pub(super) fn allowed_again(&mut self, ctx: &Context<'_>) {
+        if self.state.path().is_none() {
+            self.effort.begin(ctx.now);
         }
     }
 

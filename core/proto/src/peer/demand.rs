@@ -9,6 +9,8 @@ use crate::{PathPolicy, local::Local, timing::LINGER};
 pub(super) struct Demand {
     /// Whether anybody here wants the link.
     wanted: bool,
+    /// Whether that was so until its last connection ended.
+    released: bool,
     /// Whether we dialled it, and so do not hide our local addresses from it.
     dialled: bool,
     /// A dial waits for its connection.
@@ -22,6 +24,11 @@ pub(super) struct Demand {
 impl Demand {
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted
+    }
+
+    /// Whether the link is only kept for a moment, as its last connection has ended.
+    pub(super) fn is_released(&self) -> bool {
+        self.released
     }
 
     pub(super) fn is_dialled(&self) -> bool {
@@ -59,17 +66,20 @@ impl Demand {
     /// Somebody dials.
     pub(super) fn dial(&mut self) {
         (self.wanted, self.dialled, self.awaited) = (true, true, true);
+        self.released = false;
         self.linger = None;
     }
 
     /// A connection stands.
     pub(super) fn on_connected(&mut self) {
         (self.wanted, self.awaited) = (true, false);
+        self.released = false;
         self.linger = None;
     }
 
     /// Nobody wants the link any more.
     pub(super) fn release(&mut self) {
+        self.released |= self.wanted;
         (self.wanted, self.awaited) = (false, false);
     }
 
@@ -80,7 +90,7 @@ impl Demand {
 
     /// The link is over.
     pub(super) fn end(&mut self) {
-        self.awaited = false;
+        (self.awaited, self.released) = (false, false);
         self.linger = None;
     }
 

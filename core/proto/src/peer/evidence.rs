@@ -26,6 +26,11 @@ impl Peer {
         self.state.shown()
     }
 
+    /// Whether the link is only kept for a moment, as its last connection has ended.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.demand.is_released() && !self.state.is_idle()
+    }
+
     /// The path that carries the data, and its round trip as probes measured it.
     pub(crate) fn path_info(&self, local: &Local) -> Option<(PathInfo, Option<Duration>)> {
         match &self.state {

@@ -14,7 +14,7 @@ pub use fields::PeerChanges;
 /// What makes a snapshot of a node that somebody holds a later one: [`NodeSnapshot::follow`] and
 /// [`NodeSnapshot::follow_by_field`] find it, [`NodeSnapshot::apply`] puts it in.
 ///
-/// What is absent is as before, but older: `state_age` of peers and `age` of their flows have grown by as much as `uptime` has.
+/// What is absent is as before, but older: `state_age` and `rtt_age` of peers and `age` of their flows have grown by as much as `uptime` has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NodeChanges {
@@ -228,6 +228,9 @@ impl NodeSnapshot {
         let passed = uptime.saturating_sub(self.uptime);
         for peer in &mut self.peers {
             peer.state_age += passed;
+            if let Some(age) = &mut peer.rtt_age {
+                *age += passed;
+            }
             for flow in &mut peer.flows {
                 flow.age += passed;
             }
@@ -398,13 +401,19 @@ mod tests {
         now.peers[1].rtt = Some(Duration::from_millis(20));
         now.peers[2].why = None;
         now.peers[2].called = true;
+        now.peers[0].rtt_age = Some(Duration::from_secs(7));
         let changes = serde_json::to_value(told.follow_by_field(&now)).unwrap();
-        let changed =
-            serde_json::json!([{"place": 1, "rtt_ms": 20.0}, {"place": 2, "called": true}]);
+        let changed = serde_json::json!([
+            {"place": 0, "rtt_age_ms": 7000},
+            {"place": 1, "rtt_ms": 20.0},
+            {"place": 2, "called": true},
+        ]);
         assert_eq!(
             (&changes["changed"], &changes["peers"]),
             (&changed, &serde_json::Value::Null)
         );
+        // It is a second older, as the node is.
+        now.grow_older(now.uptime + Duration::from_secs(1));
         now.peers[1].rtt = None;
         let changes = serde_json::to_value(told.follow_by_field(&now)).unwrap();
         assert_eq!(

@@ -41,6 +41,9 @@ pub struct NetworkSnapshot {
     /// Why peers on the local network are not found by their id, nor find this node so, though they are meant to; in words.
     #[serde(default)]
     pub lan_trouble: Option<String>,
+    /// Whether they are not meant to: the local network is neither searched nor told of this node.
+    #[serde(default)]
+    pub lan_off: bool,
     /// How it goes with publishing where this node is, as the program says that does so; none if none does.
     #[serde(default)]
     pub publishing: Option<String>,

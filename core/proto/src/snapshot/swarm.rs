@@ -90,7 +90,7 @@ pub enum Presence {
     Here,
     /// It was heard lately.
     Fresh,
-    /// It has missed two of its statuses or more.
+    /// It has missed one of its statuses or more, or its link to this node ended and nothing newer was heard of it.
     Stale,
     /// It said that it shares no more.
     Left,

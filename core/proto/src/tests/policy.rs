@@ -73,10 +73,54 @@ fn a_direct_link_goes_to_the_relay_when_that_is_wanted_and_back_and_its_streams_
         let why = world.view(at, 1 - at).why.unwrap();
         let took = why.evidence.tried.took;
         assert!(took <= ms(1000), "{took:?}");
+        let theirs = world.view(1 - at, at).why.unwrap();
+        let took = theirs.evidence.tried.took;
+        assert!(took <= ms(1000), "the other side counts it too: {took:?}");
         for node in &world.nodes {
             assert!(node.gap <= ms(300), "{:?}", node.gap);
         }
     }
+}
+
+#[test]
+fn a_path_that_is_left_and_found_again_by_policy_is_called_silent_by_neither_side() {
+    for (seed, near) in (0..10).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut world = World::new(seed);
+        world.add(HOME);
+        let with = near.then_some(0);
+        world.add(Setup {
+            with,
+            ..HOME.into()
+        });
+        world.link(0, 1);
+        world.run(ms(4000));
+        let from = world.elapsed();
+        for policy in [RelayOnly, DirectOnly, Auto].into_iter().cycle().take(9) {
+            tell(&mut world, 0, policy);
+            world.run(ms(rng.random_range(0..4000)));
+            for side in [0, 1] {
+                let silent = world.first(side, PeerState::Suspect, from);
+                assert_eq!(silent, None, "{seed} {near} {policy}, seen by {side}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_link_whose_last_connection_has_ended_says_so_until_somebody_wants_it_again() {
+    let mut world = linked(HOME, HOME);
+    assert!(!world.view(0, 1).ending);
+    let peer = world.nodes[1].id;
+    world.feed(0, Input::Release { peer });
+    assert!(world.view(0, 1).ending);
+    assert_eq!(world.state(0, 1), PeerState::Direct);
+    world.connect(0, 1);
+    assert!(!world.view(0, 1).ending);
+    world.feed(0, Input::Release { peer });
+    world.run(ms(15_000));
+    assert_eq!(world.state(0, 1), PeerState::Idle);
+    assert!(!world.view(0, 1).ending);
 }
 
 #[test]

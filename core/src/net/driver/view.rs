@@ -8,7 +8,7 @@ use crate::{net::view, proto::io::Input};
 impl Driver {
     /// Takes the second's samples and shows them.
     pub(super) fn sample(&mut self) {
-        let sampled = self.links.sample();
+        let sampled = self.links.sample(now());
         self.view.touch_peers(sampled.changed);
         for (peer, heard) in sampled.used {
             self.feed(Input::Traffic { peer, heard });

@@ -52,6 +52,9 @@ pub(crate) struct Open {
     /// Bytes received and sent when that was last looked at, and in the second before.
     sampled: (u64, u64),
     rates: (u64, u64),
+    /// Acknowledgements that had come when that was last looked at, and when there was a new one.
+    acks: u64,
+    measured: Instant,
 }
 
 impl Open {
@@ -64,11 +67,17 @@ impl Open {
             since: now,
             sampled: (0, 0),
             rates: (0, 0),
+            // By the handshake.
+            acks: 0,
+            measured: now,
         }
     }
 
-    fn take_rates(&mut self) {
+    fn take_rates(&mut self, now: Instant) {
         let stats = self.quic.stats();
+        if std::mem::replace(&mut self.acks, stats.frame_rx.acks) != stats.frame_rx.acks {
+            self.measured = now;
+        }
         let total = (stats.udp_rx.bytes, stats.udp_tx.bytes);
         self.rates = (total.0 - self.sampled.0, total.1 - self.sampled.1);
         self.sampled = total;
@@ -210,12 +219,12 @@ impl PeerLink {
     }
 
     /// Bytes received and sent since the last time.
-    pub(super) fn take_rates(&mut self) -> (u64, u64) {
+    pub(super) fn take_rates(&mut self, now: Instant) -> (u64, u64) {
         let total = self.total();
         self.rates = (total.0 - self.sampled.0, total.1 - self.sampled.1);
         self.sampled = total;
         for open in &mut self.connections {
-            open.take_rates();
+            open.take_rates(now);
         }
         self.rates
     }
@@ -228,8 +237,13 @@ impl PeerLink {
 
     /// What is known here of the peer, for its snapshot.
     pub(in crate::net) fn show(&self, snapshot: &mut PeerSnapshot, now: Instant) {
-        if let Some(open) = self.connections.first() {
+        // On an idle link the machine's own questions are mostly the later ones.
+        if let Some(open) = self.connections.iter().max_by_key(|open| open.measured)
+            && let age = now.saturating_duration_since(open.measured)
+            && snapshot.rtt_age.is_none_or(|probed| age <= probed)
+        {
             snapshot.rtt = Some(open.quic.rtt());
+            snapshot.rtt_age = Some(age);
         }
         let (sent, lost) = self.packets();
         if sent > 0 {

@@ -21,8 +21,11 @@ use super::{
 const PAUSE: Duration = Duration::from_secs(5);
 /// It does so in any case after this.
 const PERIOD: Duration = Duration::from_secs(30);
-/// A member that has missed two is stale.
-pub(super) const STALE: Duration = Duration::from_secs(75);
+/// A member that has missed one is stale.
+pub(super) const STALE: Duration = Duration::from_secs(45);
+/// So is one whose link has ended or carries nothing any more, when nothing newer was heard of it after this: whoever is there
+/// tells the others that it has one link less, and these hand that on.
+pub(super) const ENDED: Duration = Duration::from_secs(10);
 /// It is forgotten after this.
 pub(super) const LIFE: Duration = Duration::from_secs(600);
 /// How far another clock may be ahead.
@@ -84,6 +87,20 @@ pub(super) struct Known {
     bytes: Arc<[u8]>,
     pub(super) heard_at: Instant,
     pub(super) via: PeerId,
+    /// When the link to the member ended, if nothing that it said since then was heard.
+    pub(super) ended_at: Option<Instant>,
+}
+
+impl Known {
+    fn new(status: Status, bytes: &[u8], via: PeerId, now: Instant) -> Self {
+        Self {
+            status,
+            bytes: bytes.into(),
+            heard_at: now,
+            via,
+            ended_at: None,
+        }
+    }
 }
 
 /// What we said last.
@@ -219,6 +236,7 @@ impl Machine {
             return Looked::default();
         }
         self.forget(now.at);
+        self.doubt(node, now.at);
         let ends = self.end_lonely(node, now.at);
         let says = self.say(node, now, sign);
         Looked {
@@ -233,6 +251,19 @@ impl Machine {
             group.known.retain(|_, known| !is_over(known.heard_at));
         }
         self.banned.retain(|_, until| *until > now);
+    }
+
+    /// What a member said holds no longer than its link does.
+    fn doubt(&mut self, node: &NodeSnapshot, now: Instant) {
+        for id in self.sessions.keys() {
+            let holds = found(node, *id).is_some_and(is_answering);
+            for group in self.groups.values_mut() {
+                if let Some(known) = group.known.get_mut(id) {
+                    let ended_at = known.ended_at.unwrap_or(now);
+                    known.ended_at = (!holds).then_some(ended_at);
+                }
+            }
+        }
     }
 
     /// A link is kept for what it is used for, and this is no use of its own.
@@ -364,9 +395,14 @@ impl Machine {
     }
 
     /// It has ended.
-    pub(super) fn leave(&mut self, peer: PeerId, serial: u64) {
+    pub(super) fn leave(&mut self, peer: PeerId, serial: u64, now: Instant) {
         if self.session(peer, serial).is_some() {
             let ended = self.sessions.remove(&peer);
+            for group in self.groups.values_mut() {
+                if let Some(known) = group.known.get_mut(&peer) {
+                    known.ended_at.get_or_insert(now);
+                }
+            }
             if ended.is_some_and(|session| !session.heard.is_empty())
                 && let Some(dial) = self.dials.get_mut(&peer)
             {
@@ -424,10 +460,13 @@ impl Machine {
             refused.others += 1;
             return Ok(());
         }
-        if let Some(known) = group.known.get(&author)
+        if let Some(known) = group.known.get_mut(&author)
             && known.status.sent_ms >= sent_ms
         {
             if *known.bytes == *bytes {
+                if author == peer {
+                    known.ended_at = None;
+                }
                 self.has(peer, (tag, author), sent_ms, now.at);
             } else {
                 refused.replayed += 1;
@@ -449,12 +488,12 @@ impl Machine {
         }
         let before = group.known.get(&author);
         let had_left = before.map(|before| before.status.leaves);
-        let known = Known {
-            status,
-            bytes: bytes.into(),
-            heard_at: now.at,
-            via: peer,
-        };
+        let mut known = Known::new(status, bytes, peer, now.at);
+        // Whoever still counts on a link that has ended said so before that, whenever others hand it on.
+        let counts_on_us = known.status.link_to(self.own);
+        if author != peer && counts_on_us.is_some_and(|link| link.shares) {
+            known.ended_at = before.and_then(|before| before.ended_at);
+        }
         group.known.insert(author, known);
         self.has(peer, (tag, author), sent_ms, now.at);
         self.enqueue(tag, author, now.at);
@@ -620,6 +659,12 @@ fn is_linked(peer: &PeerSnapshot) -> bool {
         PeerState::Direct | PeerState::Suspect | PeerState::Relayed
     );
     peer.connections > 0 && has_path
+}
+
+/// Whether there is one whose other end answers.
+fn is_answering(peer: &PeerSnapshot) -> bool {
+    let is_away = peer.why.as_ref().is_some_and(|why| why.cause.is_away());
+    is_linked(peer) && peer.state != PeerState::Suspect && !is_away
 }
 
 #[cfg(test)]

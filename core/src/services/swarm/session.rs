@@ -119,7 +119,8 @@ impl<'a> Session<'a> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        self.swarm.machine().leave(self.peer, self.serial);
+        let now = Instant::now().into_std();
+        self.swarm.machine().leave(self.peer, self.serial, now);
     }
 }
 

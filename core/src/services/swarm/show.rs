@@ -11,7 +11,7 @@ use crate::{
     wire::status::{MemberTag, Status, StatusLink},
 };
 
-use super::machine::{Known, Machine, Now, STALE, Shared};
+use super::machine::{ENDED, Known, Machine, Now, STALE, Shared};
 
 impl Machine {
     pub(super) fn snapshot(&self, now: Now) -> SwarmSnapshot {
@@ -73,13 +73,19 @@ fn member(id: PeerId, known: &Known, now: Now) -> MemberSnapshot {
     member.via = (known.via != id).then_some(known.via);
     member.presence = match known.status.leaves {
         true => Presence::Left,
-        false if age > STALE => Presence::Stale,
+        false if age > STALE || has_ended(known, now) => Presence::Stale,
         false => Presence::Fresh,
     };
     if !known.status.leaves {
         member.status = Some(told(&known.status));
     }
     member
+}
+
+fn has_ended(known: &Known, now: Now) -> bool {
+    known
+        .ended_at
+        .is_some_and(|ended| now.at.saturating_duration_since(ended) >= ENDED)
 }
 
 /// Others may hold back what they hand on; who speaks for itself may have a clock that is behind.

@@ -155,11 +155,15 @@ fn known(book: &[Named], names: &BTreeMap<PeerId, String>) -> People {
     let theirs = book.iter().map(|peer| (peer.id, peer.name.clone()));
     let mut all: BTreeMap<_, _> = theirs.collect();
     all.extend(names.clone());
-    let decided = book.iter().filter(|peer| peer.trust != Trust::Ask.word());
+    let of = |so: fn(&str) -> bool| {
+        let found = book.iter().filter(|peer| so(&peer.trust));
+        found.map(|peer| peer.id).collect::<BTreeSet<_>>()
+    };
     People {
         names: all,
         acquaintances: Vec::new(),
-        decided: decided.map(|peer| peer.id).collect::<BTreeSet<_>>(),
+        decided: of(|trust| trust != Trust::Ask.word()),
+        blocked: of(|trust| trust == Trust::Block.word()),
         seen: BTreeMap::new(),
     }
 }

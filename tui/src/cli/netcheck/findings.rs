@@ -117,7 +117,7 @@ fn unusable(snapshot: &NodeSnapshot) -> Finding {
     let says = if wrong {
         "A relay is another one than its URL says. Get the URL anew; if it is the same, do not trust this network."
     } else {
-        "No relay can be used, so peers can be met on this network only."
+        "No relay answers, so who is not linked yet cannot reach this node from elsewhere. What is linked directly stays so. The reasons are below; name another relay with --relay URL if it does not come back."
     };
     let reasons = snapshot.relays.iter().map(|relay| {
         let reason = relay.error.as_deref().unwrap_or("no answer yet");
@@ -370,7 +370,7 @@ mod tests {
         snapshot.relays[0].state = RelayState::Down;
         snapshot.relays[0].error = Some("this computer has no route to it".to_owned());
         let finding = udp(&snapshot);
-        assert!(finding.says.starts_with("No relay can be used"));
+        assert!(finding.says.starts_with("No relay answers"));
         assert_eq!(
             finding.evidence,
             "192.0.2.9:4433: this computer has no route to it"

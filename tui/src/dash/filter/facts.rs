@@ -1,6 +1,6 @@
 //! What is known of a peer and of an event, for a filter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use peerway::{Event, EventKind, PathInfo, PathKind, PeerId, PeerSnapshot, PeerState, Presence};
 
@@ -15,13 +15,14 @@ use crate::dash::{
     look::UNICODE,
     model::Data,
     trail::Trails,
-    words::{Address, Standing, Words, is_warning, nat_class},
+    words::{Address, Measured, Standing, Words, is_warning, nat_class},
 };
 
 /// For those who print: peers are called as the address book calls them, and nothing is hidden.
 pub(crate) struct Plain {
     names: BTreeMap<PeerId, String>,
     trails: Trails,
+    blocked: BTreeSet<PeerId>,
 }
 
 impl Plain {
@@ -29,6 +30,7 @@ impl Plain {
         Self {
             names,
             trails: Trails::default(),
+            blocked: BTreeSet::new(),
         }
     }
 
@@ -52,6 +54,7 @@ impl Plain {
             names: &self.names,
             glyphs: &UNICODE,
             trails: &self.trails,
+            blocked: &self.blocked,
             masked: false,
         }
     }
@@ -69,7 +72,7 @@ pub(in crate::dash) fn of_peer(peer: &PeerSnapshot, words: &Words<'_>) -> Facts 
         by(&mut facts, path, words);
     }
     facts.word(Word::Why, words.short_reason(peer));
-    if let (Some(rtt), true) = (peer.rtt, kind.is_reached()) {
+    if let (Some(rtt), true) = (Measured::rtt(peer), kind.is_reached()) {
         facts.number(Number::Rtt, rtt.as_secs_f64() * 1e3);
         facts.number(Number::Loss, peer.loss * 100.0);
     }

@@ -15,7 +15,7 @@ use crate::dash::{
     layout::DETAILS_HEIGHT,
     look::Role,
     model::Model,
-    words::{Address, Standing, badge},
+    words::{Address, Measured, Standing},
 };
 
 /// Of the box, where it stands over everything.
@@ -63,6 +63,11 @@ pub(super) fn reason(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
         Standing::Direct | Standing::Suspect => format!("{name}{line}"),
         Standing::Relay => format!("Why {name} is relayed{line}"),
         Standing::Connecting => format!("{name} is being connected{line}"),
+        Standing::Idle if peer.ending => {
+            format!(
+                "{name} is left: its last connection has ended, and the link ends within ten seconds"
+            )
+        }
         Standing::Idle => format!("{name} is idle"),
         Standing::Unreachable => format!("Why {name} is unreachable{line}"),
     };
@@ -89,11 +94,21 @@ pub(super) fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
         || none.to_owned(),
         |path| model.words().path(path, Address::Full),
     );
-    let badge = badge(peer).map_or_else(String::new, |badge| format!(" {badge}"));
+    let badge = model.words().badge(peer);
+    let badge = badge.map_or_else(String::new, |badge| format!(" {badge}"));
     let path = path + &badge;
     let rtt = peer.rtt.map_or_else(
         || none.to_owned(),
-        |ms| format!("{}, {:.1}% lost", format::rtt(ms), peer.loss * 100.0),
+        |ms| {
+            let ago = match (Measured::of(peer), peer.rtt_age) {
+                (Measured::Ago(_) | Measured::TooLongAgo, Some(age)) => {
+                    format!(", measured {} ago", format::age(age))
+                }
+                _ => String::new(),
+            };
+            let (rtt, lost) = (format::rtt(ms), peer.loss * 100.0);
+            format!("{rtt}, {lost:.1}% lost{ago}")
+        },
     );
     let rates = format!(
         "{} {}  {} {}",
@@ -119,6 +134,11 @@ pub(super) fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
         model.words().kind(peer).word(),
         format::age(peer.state_age)
     );
+    let state = if peer.ending {
+        "its last connection has ended".to_owned()
+    } else {
+        state
+    };
     vec![
         fact(model, "id", &peer.id.to_string()),
         fact(model, "state", &state),

@@ -26,7 +26,7 @@ pub(super) fn connect(model: &Model, connect: &Connect, frame: &mut Frame<'_>, b
         Progress::Dialling(_) => format!("Esc closes {dot} the dial goes on"),
     };
     let mut lines = vec![
-        Line::raw("Paste a ticket or a peer id; 8 letters do of a known one:"),
+        Line::raw("Paste a ticket, an id, or a known peer's name or 8 letters:"),
         Line::default(),
         input_line(model, connect, usize::from(inside.width)),
         Line::default(),
@@ -176,11 +176,13 @@ pub(super) fn confirm(
             "Block?",
             format!("{name} gets no answer any more, and is not dialled."),
         ),
-        Request::Ping { .. }
-        | Request::Retry
-        | Request::Policy(_)
-        | Request::LetIn
-        | Request::Rename(_) => ("Sure?", name),
+        Request::LetIn => (
+            "Allow?",
+            format!("{name} is blocked. This lets it in again, and it may be dialled."),
+        ),
+        Request::Ping { .. } | Request::Retry | Request::Policy(_) | Request::Rename(_) => {
+            ("Sure?", name)
+        }
     };
     let inside = popup(model, frame, body, (54, 6), title);
     let text = format!("{what}\n\ny does it, Esc cancels.");

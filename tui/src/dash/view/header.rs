@@ -141,6 +141,7 @@ fn hints(model: &Model, context: Context, room: usize) -> Vec<(&'static Binding,
     let mut hints: Vec<_> = keymap::footer(context)
         .filter(|(binding, _)| !(model.read_only && binding.action.is_change()))
         .filter(|(binding, _)| !model.keys.of(binding).is_empty())
+        .filter(|(binding, _)| model.has_use_for(binding.action))
         .map(|(binding, word)| {
             (
                 binding,

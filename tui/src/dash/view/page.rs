@@ -14,7 +14,7 @@ use crate::dash::{
     layout::{PageAreas, Panel},
     look::Role,
     model::Model,
-    words::{Address, Standing},
+    words::{Address, Measured, Standing},
 };
 
 pub(super) fn page(model: &Model, frame: &mut Frame<'_>, areas: &PageAreas) {
@@ -72,7 +72,7 @@ fn crumb(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let link = words.link(peer, Address::None);
         let link = format!("  {} {link}", kind.glyph(glyphs));
         left.push(Span::styled(link, look.style(kind.role())));
-        if let Some(rtt) = peer.rtt.filter(|_| kind.is_reached()) {
+        if let Some(rtt) = Measured::rtt(peer).filter(|_| kind.is_reached()) {
             left.push(Span::raw(format!("  {}", format::rtt(rtt))));
         }
         if area.width >= 80 {

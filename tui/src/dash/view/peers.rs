@@ -22,10 +22,12 @@ use crate::dash::{
     model::Model,
     sort,
     trail::Trail,
-    words::{Address, Standing, badge},
+    words::{Address, Measured, Standing},
 };
 use crate::printable::printable;
 
+/// What PATH keeps where names are long.
+const ENOUGH_PATH: u16 = 30;
 /// Cells of the round-trip time's sparkline.
 const SPARK_CELLS: usize = 12;
 
@@ -38,6 +40,15 @@ const WELCOME: [&str; 6] = [
     "or that its dashboard shows with Y.",
     "Y shows this node's own ticket, for the other side to paste.",
 ];
+
+/// How those of the address book are seen whom this node has nothing to do with, if there are any.
+fn in_book(model: &Model) -> Option<String> {
+    let key = model
+        .keys
+        .first(Context::Peers, Action::Book, model.look.glyphs)?;
+    let count = model.names.len();
+    (count > 0).then(|| format!("{key} lists the {count} of the address book."))
+}
 
 /// Why none of the peers is shown, and what shows them.
 fn no_row(model: &Model) -> String {
@@ -73,8 +84,11 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     };
     frame.render_widget(block, area);
     if model.rows.is_empty() {
-        let lines: Vec<Line<'_>> = if model.data().snapshot.peers.is_empty() {
-            WELCOME.map(Line::raw).into()
+        let lines: Vec<Line<'_>> = if model.data().snapshot.peers.is_empty() && model.absent() == 0
+        {
+            let mut lines: Vec<_> = WELCOME.map(Line::raw).into();
+            lines.extend(in_book(model).map(Line::raw));
+            lines
         } else {
             vec![Line::raw(no_row(model))]
         };
@@ -90,8 +104,8 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         .enumerate()
         .skip(model.top)
         .take(height)
-        .filter_map(|(row, index)| {
-            let peer = model.data().snapshot.peers.get(*index)?;
+        .filter_map(|(row, _)| {
+            let peer = model.peer(row)?;
             let selected = row == model.cursor;
             let cells = columns
                 .iter()
@@ -162,12 +176,29 @@ fn columns(model: &Model, inside: u16) -> Vec<(Column, u16)> {
     };
     let gaps = columns.len().saturating_sub(1) as u16;
     let others: u16 = columns.iter().map(|(_, width)| width).sum();
+    let mut path = inside.saturating_sub(others + gaps);
+    for (column, width) in &mut columns {
+        if *column == Column::Name && model.columns.is_none() {
+            let more = longer_names(model, *width).min(path.saturating_sub(ENOUGH_PATH));
+            (*width, path) = (*width + more, path - more);
+        }
+    }
     for (column, width) in &mut columns {
         if *column == Column::Path {
-            *width = inside.saturating_sub(others + gaps);
+            *width = path;
         }
     }
     columns
+}
+
+/// What the longest name of the address book takes beyond so many cells.
+fn longer_names(model: &Model, width: u16) -> u16 {
+    const MOST: usize = 32;
+    let names = model.names.values().map(|name| name.width());
+    let longest = names.max().unwrap_or_default().min(MOST);
+    u16::try_from(longest)
+        .unwrap_or_default()
+        .saturating_sub(width)
 }
 
 /// As many of the columns that were asked for as fit; the last ones give way.
@@ -330,9 +361,21 @@ fn cell(
             let text = link(model, peer, address, usize::from(width));
             return Line::styled(text, look.style(kind.role()));
         }
-        Column::Rtt => measured(peer.rtt.map(format::rtt)),
+        Column::Rtt | Column::Loss => {
+            let rtt = Measured::rtt(peer);
+            let text = if column == Column::Loss {
+                rtt.map(|_| format!("{:.1}%", peer.loss * 100.0))
+            } else {
+                rtt.map(format::rtt)
+            };
+            let role = match Measured::of(peer) {
+                Measured::Lately => Role::Text,
+                Measured::Ago(_) | Measured::TooLongAgo => Role::Dim,
+            };
+            let text = Line::styled(measured(text), look.style(role));
+            return text.alignment(alignment(column));
+        }
         Column::Spark => return Line::raw(spark(model, peer)),
-        Column::Loss => measured(peer.rtt.map(|_| format!("{:.1}%", peer.loss * 100.0))),
         Column::Jitter => measured(jitter(model, peer)),
         Column::Down => measured(Some(rate(peer.traffic.rx_rate))),
         Column::Up => measured(Some(rate(peer.traffic.tx_rate))),
@@ -343,6 +386,7 @@ fn cell(
             glyphs.up,
             format::short(peer.traffic.tx_bytes)
         ),
+        Column::Age if model.is_absent(peer.id) => glyphs.none.to_owned(),
         Column::Age => format::age(peer.state_age),
         Column::Version => {
             let version = version(model, peer).unwrap_or_else(|| glyphs.none.to_owned());
@@ -360,7 +404,7 @@ fn cell(
 /// Where there is no room for all, the policy stays, and the address goes.
 fn link(model: &Model, peer: &PeerSnapshot, address: Address, width: usize) -> String {
     let (words, ellipsis) = (model.words(), model.look.glyphs.ellipsis);
-    let Some(badge) = badge(peer) else {
+    let Some(badge) = words.badge(peer) else {
         return format::fit(&words.link(peer, address), width, ellipsis);
     };
     let room = width.saturating_sub(badge.len() + 1);
@@ -421,12 +465,17 @@ fn spark_heading(glyphs: &Glyphs) -> String {
 }
 
 fn title(model: &Model) -> String {
-    let (shown, all) = (model.rows.len(), model.data().snapshot.peers.len());
+    let (shown, linked) = (model.rows.len(), model.data().snapshot.peers.len());
     let dot = model.look.glyphs.dot;
+    let all = linked + model.absent();
+    let book = match model.absent() {
+        0 => String::new(),
+        count => format!(", {count} of them in the address book alone"),
+    };
     if shown == all {
-        format!("Peers {dot} {all}")
+        format!("Peers {dot} {all}{book}")
     } else {
-        format!("Peers {dot} {shown} of {all}")
+        format!("Peers {dot} {shown} of {all}{book}")
     }
 }
 

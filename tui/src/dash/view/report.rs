@@ -251,6 +251,10 @@ fn addresses(model: &Model) -> Section {
     }
     let lan = match &network.lan_trouble {
         Some(reason) => format!("by ticket only: {}", model.words().foreign(reason)),
+        None if network.lan_off => {
+            "by ticket only: this network is not searched (--no-lan, --relay-only or loopback)"
+                .to_owned()
+        }
         None => "peers are found by multicast DNS".to_owned(),
     };
     lines.push(fact(model, "LAN", lan));

@@ -53,6 +53,14 @@ pub struct PeerChanges {
         with = "rtt"
     )]
     pub rtt: Option<Option<Duration>>,
+    /// How long ago it was measured, if not longer by as much as the node is older.
+    #[serde(
+        default,
+        rename = "rtt_age_ms",
+        skip_serializing_if = "Option::is_none",
+        with = "rtt_age"
+    )]
+    pub rtt_age: Option<Option<Duration>>,
     /// Share of lost packets, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,
@@ -74,6 +82,9 @@ pub struct PeerChanges {
     /// Whether it was asked to say hello.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called: Option<bool>,
+    /// Whether its last connection has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<bool>,
     /// All addresses of the peer's, if something is other about one of them; so of the connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pairs: Option<Vec<CandidatePair>>,
@@ -92,6 +103,7 @@ impl PeerChanges {
             why: other(&before.why, &now.why).map(Box::new),
             state_age: other(&before.state_age, &now.state_age),
             rtt: other(&before.rtt, &now.rtt),
+            rtt_age: other(&before.rtt_age, &now.rtt_age),
             loss: other(&before.loss, &now.loss),
             connections: other(&before.connections, &now.connections),
             traffic: other(&before.traffic, &now.traffic),
@@ -99,6 +111,7 @@ impl PeerChanges {
             probes_answered: other(&before.probes_answered, &now.probes_answered),
             policy: other(&before.policy, &now.policy),
             called: other(&before.called, &now.called),
+            ending: other(&before.ending, &now.ending),
             pairs: other(&before.pairs, &now.pairs),
             flows: other(&before.flows, &now.flows),
         }
@@ -112,6 +125,7 @@ impl PeerChanges {
             why,
             state_age,
             rtt,
+            rtt_age,
             loss,
             connections,
             traffic,
@@ -119,6 +133,7 @@ impl PeerChanges {
             probes_answered,
             policy,
             called,
+            ending,
             pairs,
             flows,
         } = self;
@@ -127,6 +142,7 @@ impl PeerChanges {
         put(&mut peer.why, why.map(|why| *why));
         put(&mut peer.state_age, state_age);
         put(&mut peer.rtt, rtt);
+        put(&mut peer.rtt_age, rtt_age);
         put(&mut peer.loss, loss);
         put(&mut peer.connections, connections);
         put(&mut peer.traffic, traffic);
@@ -134,6 +150,7 @@ impl PeerChanges {
         put(&mut peer.probes_answered, probes_answered);
         put(&mut peer.policy, policy);
         put(&mut peer.called, called);
+        put(&mut peer.ending, ending);
         put(&mut peer.pairs, pairs);
         put(&mut peer.flows, flows);
     }
@@ -160,5 +177,24 @@ mod rtt {
         from: D,
     ) -> Result<Option<Option<Duration>>, D::Error> {
         fine_millis::option::deserialize(from).map(Some)
+    }
+}
+
+/// Whole milliseconds, or `null`.
+mod rtt_age {
+    use super::{Deserializer, Duration, millis};
+    use serde::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(
+        age: &Option<Option<Duration>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        millis::option::serialize(&age.flatten(), to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Option<Duration>>, D::Error> {
+        millis::option::deserialize(from).map(Some)
     }
 }

@@ -162,7 +162,7 @@ impl World {
                 self.serials.insert((to, from), theirs);
             }
             (Some(ours), None) => {
-                self.machines[from].leave(id(to), ours);
+                self.machines[from].leave(id(to), ours, self.at);
                 self.machines[from].dialled(id(to), self.at);
             }
             (None, _) => self.machines[from].dialled(id(to), self.at),
@@ -210,7 +210,7 @@ impl World {
     fn cut(&mut self, a: usize, b: usize) {
         for (from, to) in [(a, b), (b, a)] {
             if let Some(serial) = self.serials.remove(&(from, to)) {
-                self.machines[from].leave(id(to), serial);
+                self.machines[from].leave(id(to), serial, self.at);
                 self.machines[from].dialled(id(to), self.at);
             }
         }
@@ -334,6 +334,7 @@ fn who_falls_silent_is_stale_and_then_forgotten() {
     world.cut(1, 2);
     let silent_at = world.at;
     let mut presences = Vec::new();
+    assert!(STALE < 2 * PERIOD);
     while world.presence(2, 0) != Presence::Silent {
         let presence = world.presence(2, 0);
         if presences.last().map(|(last, _)| *last) != Some(presence) {
@@ -348,6 +349,69 @@ fn who_falls_silent_is_stale_and_then_forgotten() {
     // The others do not go on to hand it to each other.
     world.run(60);
     assert_eq!(world.presence(2, 0), Presence::Silent);
+}
+
+#[test]
+fn who_ends_without_a_word_is_stale_soon_and_not_fresh_by_what_others_still_hand_on() {
+    for is_noticed in [true, false] {
+        // All three are linked, so each hears each itself.
+        let mut world = World::new(3, &mesh(3));
+        world.run(50);
+        assert_eq!(world.presence(2, 0), Presence::Fresh);
+        world.links.retain(|(_, b), _| *b != 2);
+        world.stalled.insert(2);
+        if is_noticed {
+            world.cut(1, 2);
+            world.cut(0, 2);
+        }
+        world.run(12);
+        for at in [0, 1] {
+            assert_eq!(world.presence(2, at), Presence::Stale, "{is_noticed}");
+            assert_eq!(world.fresh(at), 1);
+        }
+    }
+}
+
+#[test]
+fn old_news_of_a_member_whose_link_ended_is_no_sign_of_life() {
+    let mut world = World::new(3, &mesh(3));
+    world.run(40);
+    // Said a moment before the end, and heard by one of the others alone.
+    let mut last = world.status(2, 3);
+    let to = MemberTag::from(id(0));
+    let to = last.audience.iter().position(|tag| *tag == to).unwrap();
+    last.links.push(crate::wire::status::StatusLink {
+        to: to.try_into().unwrap(),
+        path: PathKind::DirectV4,
+        shares: true,
+        relay: None,
+        why: None,
+        rtt: None,
+        rx_rate: 0,
+        tx_rate: 0,
+    });
+    let last = last.sign(by(2)).unwrap();
+    world.say(2, 1, &last).unwrap();
+    world.links.retain(|(_, b), _| *b != 2);
+    world.run(3);
+    world.cut(1, 2);
+    world.cut(0, 2);
+    world.run(6);
+    world.say(1, 0, &last).unwrap();
+    world.run(6);
+    assert_eq!(world.presence(2, 0), Presence::Stale);
+}
+
+#[test]
+fn who_ends_a_link_and_is_still_there_is_heard_of_by_others_before_it_is_stale() {
+    let mut world = World::new(3, &mesh(3));
+    world.run(40);
+    world.links.remove(&(0, 2));
+    world.cut(0, 2);
+    for _ in 0..60 {
+        world.run(1);
+        assert_eq!(world.presence(2, 0), Presence::Fresh);
+    }
 }
 
 #[test]
@@ -625,8 +689,8 @@ fn two_who_dial_each_other_at_once_keep_one_connection_and_the_same() {
         let kept = kept.map(Option::unwrap);
         assert!(world.machines[small].session(id(large), kept[0]).is_some());
         assert!(world.machines[large].session(id(small), kept[1]).is_some());
-        world.machines[small].leave(id(large), kept[0]);
-        world.machines[large].leave(id(small), kept[1]);
+        world.machines[small].leave(id(large), kept[0], world.at);
+        world.machines[large].leave(id(small), kept[1], world.at);
     }
 }
 

@@ -1,0 +1,133 @@
+//! The rows of the table of peers: those of the node, and below them, where they are wanted, all others of the address book.
+
+use peerway::{PeerId, PeerSnapshot, PeerState};
+
+use crate::dash::{
+    contents, filter, flows::has_flows, group, joined, keymap::Action, layout::Panel, model::Model,
+    tabs::View,
+};
+
+impl Model {
+    /// The peer in a row of the table.
+    pub(in crate::dash) fn peer(&self, row: usize) -> Option<&PeerSnapshot> {
+        self.placed(*self.rows.get(row)?)
+    }
+
+    pub(in crate::dash) fn selected(&self) -> Option<&PeerSnapshot> {
+        self.peer(self.cursor)
+    }
+
+    /// Whether the node has nothing to do with the peer, who is shown because the address book has it.
+    pub(in crate::dash) fn is_absent(&self, peer: PeerId) -> bool {
+        self.absent.iter().any(|it| it.id == peer)
+    }
+
+    /// How many of those there are.
+    pub(in crate::dash) fn absent(&self) -> usize {
+        self.absent.len()
+    }
+
+    /// Whether a key would do something here and now: nothing is asked of a recording, and nothing can be done to a row of a list that
+    /// has none.
+    pub(in crate::dash) fn has_use_for(&self, action: Action) -> bool {
+        let is_of_row = matches!(
+            action,
+            Action::Ask(_) | Action::Open | Action::Details | Action::Move(_) | Action::Toward(_)
+        );
+        let is_asked = matches!(
+            action,
+            Action::Ask(_) | Action::Connect | Action::Network(_)
+        );
+        !(is_asked && self.replay) && !(is_of_row && self.overlay.is_none() && self.is_empty())
+    }
+
+    /// Whether what has the focus lists nothing.
+    fn is_empty(&self) -> bool {
+        match self.focus {
+            Panel::Peers => self.rows.is_empty(),
+            Panel::Map => self.rows.is_empty() && group::strangers(self).is_empty(),
+            Panel::Events => self.listed_events().next().is_none(),
+            Panel::Pairs => self.page_peer().is_none_or(|peer| peer.pairs.is_empty()),
+            Panel::Flows => !has_flows(&self.data().snapshot),
+            Panel::Members => group::members(self).is_empty(),
+            Panel::Links => group::pairs(self).is_empty(),
+            Panel::Shares => self.share_rows.is_empty(),
+            Panel::Holders => contents::peers(self).is_empty(),
+            Panel::Groups => joined::all(self.data()).is_empty(),
+            Panel::Fellows => joined::fellows(self).is_empty(),
+            Panel::Posts => joined::posts(self).is_empty(),
+            Panel::Page | Panel::Network => false,
+        }
+    }
+
+    /// Selects a peer, if it is shown.
+    pub(in crate::dash) fn select_shown(&mut self, peer: PeerId) -> bool {
+        let found = self.row_of(peer);
+        if let Some(row) = found {
+            self.select_row(row);
+        }
+        found.is_some()
+    }
+
+    pub(in crate::dash) fn select_row(&mut self, row: usize) {
+        self.cursor = row.min(self.rows.len().saturating_sub(1));
+        self.selected = self.selected().map(|peer| peer.id);
+    }
+
+    /// Selects a peer, which may be hidden by the filter.
+    pub(in crate::dash) fn select(&mut self, peer: PeerId) {
+        self.cursor = self.row_of(peer).unwrap_or(self.cursor);
+        self.selected = Some(peer);
+        self.stranger = None;
+    }
+
+    /// Those whom the filter lets through, the node's peers first, and the selection where the selected one is now.
+    pub(super) fn arrange_rows(&mut self) {
+        self.find_absent();
+        let words = self.words();
+        let peers = &self.data().snapshot.peers;
+        let is_shown = |peer: &PeerSnapshot| {
+            let matches =
+                self.filter.is_empty() || self.filter.shows(&filter::of_peer(peer, &words));
+            matches && (!self.faults_only || words.kind(peer).is_fault())
+        };
+        let places = |peers: &[PeerSnapshot]| -> Vec<usize> {
+            let shown = peers.iter().enumerate().filter(|(_, peer)| is_shown(peer));
+            let mut places: Vec<_> = shown.map(|(place, _)| place).collect();
+            self.sort.apply(&mut places, peers, &words);
+            places
+        };
+        let mut rows = places(peers);
+        let below = places(&self.absent);
+        rows.extend(below.into_iter().map(|place| place + peers.len()));
+        self.rows = rows;
+        let found = self.selected.and_then(|peer| self.row_of(peer));
+        self.select_row(found.unwrap_or(self.cursor));
+    }
+
+    fn find_absent(&mut self) {
+        let is_wanted = self.book && self.view == View::Peers && self.page.is_none();
+        let snapshot = &self.data().snapshot;
+        let known = self.names.keys().copied();
+        let met = self.acquaintances.iter().map(peerway::Ticket::id);
+        let mut absent: Vec<PeerId> = known.chain(met).filter(|_| is_wanted).collect();
+        absent.sort_unstable();
+        absent.dedup();
+        absent.retain(|id| *id != snapshot.id && snapshot.peer(*id).is_none());
+        let rows = absent.into_iter();
+        self.absent = rows
+            .map(|id| PeerSnapshot::new(id, PeerState::Idle))
+            .collect();
+    }
+
+    fn placed(&self, place: usize) -> Option<&PeerSnapshot> {
+        let peers = &self.data().snapshot.peers;
+        let below = || self.absent.get(place.checked_sub(peers.len())?);
+        peers.get(place).or_else(below)
+    }
+
+    fn row_of(&self, peer: PeerId) -> Option<usize> {
+        let is_it = |place: &usize| self.placed(*place).is_some_and(|it| it.id == peer);
+        self.rows.iter().position(is_it)
+    }
+}
