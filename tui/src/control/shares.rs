@@ -32,6 +32,7 @@ use crate::{
     pins::PinLine,
     searches::Asked,
     shares::{ShareLine, Wanted, not_found, why, words},
+    transfers::{Direction, What},
 };
 
 const FOR_WHOM: &str =
@@ -213,7 +214,19 @@ async fn fetch(control: Control, ask: GetAsk, tell: mpsc::Sender<GetStep>) {
     let getting = async {
         let known = book.borrow().clone();
         let link = Asked::link(&ask.link, sharing, known, control.groups_of_host()).await?;
-        sharing.get(&link, &target, &progress).await
+        let what = What {
+            direction: Direction::Fetching,
+            peer: None,
+            name: Some(link.name.clone()),
+            folder: Some(target.folder.clone()),
+        };
+        let getting = sharing.get(&link, &target, &progress);
+        control
+            .desk()
+            .journal()
+            .running()
+            .during(what, &progress, getting)
+            .await
     };
     let got = tokio::select! {
         got = getting => got,
