@@ -120,6 +120,7 @@ pub(super) async fn show(
         links: &links,
         peers: node.map(Node::peers),
         groups: node.and_then(Node::groups),
+        running: node.map(|node| node.desk().journal().running()),
     };
     tokio::select! {
         left = dash::run(source, options) => left,

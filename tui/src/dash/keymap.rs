@@ -18,6 +18,12 @@ pub(super) enum Context {
     Network,
     /// The flows have it.
     Flows,
+    /// The transfers have it.
+    Transfers,
+    /// What is known of a transfer is shown.
+    Transfer,
+    /// What is known of a connection is.
+    Flow,
     /// The map has it.
     Map,
     /// The members of groups have it.
@@ -81,6 +87,8 @@ pub(super) enum Action {
     Back,
     /// Lists who called and was not let in.
     Callers,
+    /// Ends the selected transfer.
+    CancelTransfer,
     Connect,
     Chord(Chord),
     Complete,
@@ -93,6 +101,8 @@ pub(super) enum Action {
     Follow,
     Freeze,
     Help,
+    /// Pauses the selected transfer, or lets it go on.
+    Hold,
     /// Lists the node's own relays.
     Homes,
     /// Shows more or fewer events.
@@ -150,7 +160,12 @@ impl Action {
         let ask = matches!(self, Self::Ask(ask) if !matches!(ask, Ask::Ping | Ask::UntilDirect));
         ask || matches!(
             self,
-            Self::Connect | Self::Callers | Self::Homes | Self::Network(_)
+            Self::CancelTransfer
+                | Self::Connect
+                | Self::Callers
+                | Self::Hold
+                | Self::Homes
+                | Self::Network(_)
         )
     }
 }
@@ -196,15 +211,17 @@ impl Chord {
 pub(super) enum Group {
     Moving,
     Peers,
+    Transfers,
     Looking,
     Copying,
     Leaving,
 }
 
 impl Group {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Moving,
         Self::Peers,
+        Self::Transfers,
         Self::Looking,
         Self::Copying,
         Self::Leaving,
@@ -214,6 +231,7 @@ impl Group {
         match self {
             Self::Moving => "Moving about",
             Self::Peers => "Peers",
+            Self::Transfers => "Transfers",
             Self::Looking => "What is shown",
             Self::Copying => "Copying",
             Self::Leaving => "Leaving",
@@ -231,6 +249,7 @@ impl Group {
             Action::Ask(_) | Action::Callers | Action::Connect | Action::Details | Action::Open => {
                 Self::Peers
             }
+            Action::CancelTransfer | Action::Hold => Self::Transfers,
             Action::Expand
             | Action::FaultsOnly
             | Action::Filter
@@ -410,7 +429,7 @@ use Context as C;
 /// What can have the focus.
 #[rustfmt::skip]
 const PANELS: &[Context] = &[
-    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events,
+    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events,
     C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts,
 ];
 const LIST: &[Context] = &[
@@ -419,6 +438,7 @@ const LIST: &[Context] = &[
     C::Pairs,
     C::Network,
     C::Flows,
+    C::Transfers,
     C::Map,
     C::Members,
     C::Links,
@@ -432,14 +452,22 @@ const LIST: &[Context] = &[
 ];
 #[rustfmt::skip]
 const MOVING: &[Context] = &[
-    C::Peers, C::Pairs, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events, C::Details,
+    C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events, C::Details,
     C::Help, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts,
 ];
-const OVER: &[Context] = &[C::Details, C::Stranger, C::Share, C::Help];
+const OVER: &[Context] = &[
+    C::Details,
+    C::Transfer,
+    C::Flow,
+    C::Stranger,
+    C::Share,
+    C::Help,
+];
 #[rustfmt::skip]
 const CALM: &[Context] = &[
-    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events,
-    C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts, C::Details, C::Stranger, C::Share, C::Help,
+    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events,
+    C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts, C::Details, C::Transfer, C::Flow, C::Stranger, C::Share,
+    C::Help,
 ];
 const EVERYWHERE: &[Context] = &[
     C::Peers,
@@ -447,6 +475,7 @@ const EVERYWHERE: &[Context] = &[
     C::Pairs,
     C::Network,
     C::Flows,
+    C::Transfers,
     C::Map,
     C::Members,
     C::Links,
@@ -457,6 +486,8 @@ const EVERYWHERE: &[Context] = &[
     C::Fellows,
     C::Posts,
     C::Details,
+    C::Transfer,
+    C::Flow,
     C::Stranger,
     C::Share,
     C::Help,
@@ -495,9 +526,13 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(ESC, OVER, Action::Back, None, Some("close")),
     bind(&[char('?')], CALM, Action::Help, Some("this help"), Some("help")),
     bind(&[char('/')], &[C::Peers, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Filter, Some("filter what is listed: part of a name, path=relay, rtt>100ms, state=fetching"), Some("filter")),
-    bind(ENTER, &[C::Flows, C::Members, C::Links, C::Events, C::Holders, C::Fellows, C::Posts], Action::Open, None, Some("peer")),
+    bind(ENTER, &[C::Transfer, C::Flow], Action::Open, None, Some("peer")),
+    bind(&[char('p')], &[C::Transfers, C::Transfer], Action::Hold, Some("pause the selected transfer, or let it go on"), Some("pause or resume")),
+    bind(&[char('x')], &[C::Transfers, C::Transfer], Action::CancelTransfer, Some("cancel it, after a second key"), Some("cancel")),
+    bind(ENTER, &[C::Members, C::Links, C::Events, C::Holders, C::Fellows, C::Posts], Action::Open, None, Some("peer")),
     bind(ENTER, &[C::Shares, C::Groups], Action::Open, None, Some("open")),
     bind(ENTER, PEER, Action::Open, Some("the page of the selected peer"), Some("open")),
+    bind(ENTER, &[C::Transfers, C::Flows], Action::Open, Some("what is known of a transfer or a connection; again, the peer at its other end"), Some("details")),
     bind(W, PEER, Action::Details, Some("why the selected peer is reached as it is"), Some("why")),
     bind(W, &[C::Details], Action::Details, None, None),
     bind(ENTER, &[C::Details], Action::Open, None, Some("open")),
@@ -515,8 +550,8 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(K, &[C::Map], Action::Toward(Toward::Up), None, None),
     bind(&[char('l'), key(KeyCode::Right)], &[C::Map], Action::Toward(Toward::Right), None, Some("right")),
     bind(&[char('t')], &[C::Map], Action::ToggleTree, Some("the map as rings or as a tree"), Some("tree")),
-    bind(J, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Down), Some("the next peer, or older events"), None),
-    bind(K, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
+    bind(J, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Down), Some("the next peer, or older events"), None),
+    bind(K, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
     bind(&[char(']'), char('j'), key(KeyCode::Down)], &[C::Page], Action::Move(Step::Down), Some("the next peer, on a page"), Some("next")),
     bind(&[char('['), char('k'), key(KeyCode::Up)], &[C::Page], Action::Move(Step::Up), Some("the previous peer, on a page"), Some("previous")),
     bind(&[char('l')], &[C::Events], Action::Level, Some("events: all, those of paths, warnings alone"), Some("level")),
@@ -525,6 +560,8 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(K, &[C::Events], Action::Move(Step::Up), None, Some("newer")),
     bind(J, &[C::Details], Action::Move(Step::Down), None, Some("next")),
     bind(K, &[C::Details], Action::Move(Step::Up), None, Some("previous")),
+    bind(J, &[C::Transfer, C::Flow], Action::Move(Step::Down), None, Some("next")),
+    bind(K, &[C::Transfer, C::Flow], Action::Move(Step::Up), None, Some("previous")),
     bind(J, &[C::Help], Action::Move(Step::Down), None, Some("down")),
     bind(K, &[C::Help], Action::Move(Step::Up), None, Some("up")),
     bind(&[char('g')], MOVING, Action::Chord(Chord::Go), None, None),
@@ -602,7 +639,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(ENTER, &[C::Name], Action::Accept, None, Some("name")),
     bind(&[char('y'), key(KeyCode::Enter)], &[C::Sure], Action::Accept, None, Some("yes")),
     bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, None, Some("quit")),
-    bind(ESC, &[C::Peers, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
+    bind(ESC, &[C::Peers, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
     bind(ESC, &[C::Filter], Action::Back, None, Some("clear")),
     bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Callers, C::Homes, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
     bind(&[char('q')], CALM, Action::Quit, Some("quit"), Some("quit")),

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What a file may give other keys, as it calls it. Movement, Enter, Esc, ^C and what follows the first key of two stay as they are.
-const NAMES: [(&str, Action); 43] = [
+const NAMES: [(&str, Action); 45] = [
     ("overview", Action::View(View::Overview)),
     ("peers", Action::View(View::Peers)),
     ("network", Action::View(View::Network)),
@@ -34,6 +34,8 @@ const NAMES: [(&str, Action); 43] = [
     ("disconnect", Action::Ask(Ask::Disconnect)),
     ("block", Action::Ask(Ask::Block)),
     ("accept", Action::Callers),
+    ("pause", Action::Hold),
+    ("cancel", Action::CancelTransfer),
     ("measure", Action::Network(NetworkRequest::Measure)),
     ("renew", Action::Network(NetworkRequest::RenewMappings)),
     ("home", Action::Homes),

@@ -29,7 +29,7 @@ use super::{
     terminal::Screen,
     update::update,
 };
-use crate::Told;
+use crate::{Told, TransferOrder};
 
 /// Whoever stops a node should know what that means.
 const STANDSTILL: &str = "this node and its links stand still until fg\n";
@@ -140,6 +140,7 @@ impl Shell {
                     Effect::Connect(ticket) => self.dial(ticket),
                     Effect::Ask(peer, request) => self.ask(peer, request),
                     Effect::AskNetwork(request) => self.ask_network(request),
+                    Effect::Order(id, order) => self.order(id, order),
                     // It is asked again with the next post.
                     Effect::HaveRead(group) => {
                         drop(self.source.commands.try_send(Command::HaveRead(group)));
@@ -255,6 +256,17 @@ impl Shell {
         self.dials.push(Box::pin(async move {
             let result = answer.await.unwrap_or_else(|_| Err(BUSY.to_owned()));
             Msg::OfNetwork(request, result)
+        }));
+    }
+
+    fn order(&self, id: u64, order: TransferOrder) {
+        let (reply, answer) = oneshot::channel();
+        // As below.
+        let command = Command::Transfer { id, order, reply };
+        let _ = self.source.commands.try_send(command);
+        self.dials.push(Box::pin(async move {
+            let done = answer.await.unwrap_or_else(|_| Err(BUSY.to_owned()));
+            Msg::Ordered(id, order, done)
         }));
     }
 

@@ -6,7 +6,7 @@ use peerway::PeerId;
 
 use super::{
     history::{History, Rate, Track},
-    model::Window,
+    window::Window,
 };
 
 /// Peers with a shade of their own; all others share one.

@@ -12,4 +12,5 @@ mod large;
 mod mouse;
 mod robustness;
 mod screens;
+mod transfers;
 mod views;

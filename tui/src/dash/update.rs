@@ -18,17 +18,19 @@ use super::{
     list::List,
     look::Role,
     map::{Map, Toward, Who, branches},
-    model::{Model, Notice, Overlay, Window},
+    model::{Model, Notice, Overlay},
     mouse,
     msg::{Effect, Msg},
-    open::{open, without_link},
+    open::{open, open_other_end, without_link},
     prompt::{self, Order, Prompt},
     sort::{Column, Sort},
     tabs::View,
+    transfers,
     view::{has_rings, report_lines, rings_field},
+    window::Window,
     words::{Standing, Words},
 };
-use crate::{ServiceChange, kept::State, printable::printable};
+use crate::{ServiceChange, TransferOrder, kept::State, printable::printable};
 
 /// How long a notice stays.
 const NOTICE_TIME: Duration = Duration::from_secs(5);
@@ -96,6 +98,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             model.dirty = true;
             asking::answered(model, peer, &request, answer, now);
         }
+        Msg::Ordered(id, order, done) => transfers::ordered(model, id, order, done, now),
         Msg::Unrecorded(reason) => {
             model.recording = false;
             let text = format!("nothing more is recorded: {reason}");
@@ -150,8 +153,10 @@ pub(super) fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &
         return;
     }
     let context = model.context();
-    model.chord = None;
+    let is_second = model.chord.take().is_some();
     match model.keys.find(context, key) {
+        // What was begun is not done, and nothing else either.
+        Some(Action::Back) if is_second => {}
         Some(action) => act(model, action, now, effects),
         None if context.is_written() => type_key(model, key),
         None => {}
@@ -190,6 +195,8 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
                 _ => Some(Overlay::Help { scrolled: 0 }),
             };
         }
+        Action::CancelTransfer => transfers::ask_to_cancel(model, now),
+        Action::Hold => transfers::hold(model, now, effects),
         Action::Homes => asking::list_homes(model, now),
         Action::Level => {
             model.level = model.level.next();
@@ -200,6 +207,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         Action::NextPanel => model.step_panel(1),
         Action::Open => match model.overlay.take() {
             Some(Overlay::Details) => model.open_page(),
+            Some(Overlay::Flow) => open_other_end(model, now),
             _ => open(model, now),
         },
         Action::PreviousPanel => model.step_panel(-1),
@@ -290,6 +298,9 @@ fn accept(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
         Some(Overlay::Prompt(prompt)) => return run(model, prompt, now, effects),
         Some(Overlay::Confirm { peer, request }) => {
             return asking::send(model, peer, request, now, effects);
+        }
+        Some(Overlay::Cancel(id)) => {
+            return effects.push(Effect::Order(id, TransferOrder::Cancel));
         }
         Some(Overlay::Callers { at }) => {
             let caller = model.callers().get(at).map(|caller| caller.id);
@@ -491,6 +502,7 @@ fn copy_panel(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
         Panel::Pairs => areas.page.and_then(|page| page.pairs),
         Panel::Network => areas.network,
         Panel::Flows => areas.flows,
+        Panel::Transfers => areas.transfers,
         Panel::Map => areas.map,
         Panel::Members => areas.members,
         Panel::Links => areas.links,
@@ -537,6 +549,8 @@ pub(super) fn step_by(model: &mut Model, step: Step) {
         let lines = keymap::help(model.read_only).count() + 1 + Standing::ALL.len();
         let positions = lines.saturating_sub(help_page) + 1;
         *scrolled = moved(*scrolled, step, help_page, positions);
+    } else if matches!(model.overlay, Some(Overlay::Flow)) {
+        step_in_panel(model, step, &areas);
     } else if model.overlay.is_some() {
         step_in_table(model, step, &areas);
     } else {
@@ -551,6 +565,7 @@ fn step_in_panel(model: &mut Model, step: Step, areas: &Areas) {
         Panel::Map => step_in_table(model, step, areas),
         Panel::Pairs
         | Panel::Flows
+        | Panel::Transfers
         | Panel::Members
         | Panel::Links
         | Panel::Events

@@ -26,6 +26,7 @@ mod stranger;
 mod table;
 mod tabs;
 mod throughput;
+mod transfers;
 mod typing;
 
 use ratatui::{
@@ -115,6 +116,8 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
         Some(Overlay::Sort { at }) => menus::sort(model, *at, frame, body),
         Some(Overlay::Share) => share::share(model, frame, body),
         Some(Overlay::Stranger(peer)) => stranger::stranger(model, peer, frame, body),
+        Some(Overlay::Flow) => transfers::details(model, frame, body),
+        Some(Overlay::Cancel(id)) => dialogs::cancel(model, *id, frame, body),
         Some(Overlay::Details) => details::details(model, frame, body, areas.details),
         Some(Overlay::ConfirmQuit { .. }) => dialogs::confirm_quit(model, frame, body),
         Some(Overlay::Name { peer, input }) => dialogs::name(model, peer, input, frame, body),
@@ -128,8 +131,11 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
     }
 }
 
-/// Shares, and groups that were joined.
+/// Transfers, shares, and groups that were joined.
 fn commons(model: &Model, frame: &mut Frame<'_>, areas: &Areas) {
+    if let Some(area) = areas.transfers {
+        transfers::transfers(model, frame, area);
+    }
     if let Some(area) = areas.shares {
         content::shares(model, frame, area);
     }

@@ -18,6 +18,7 @@ use crate::{
     dash::{Answer, Command, NetworkRequest, Request},
     links::{LinkError, Links},
     operations::DialError,
+    transfers::{Order, Running},
 };
 
 /// Pings of one request.
@@ -35,6 +36,7 @@ pub(super) enum Host<'a> {
         links: &'a Links,
         peers: Option<&'a Peers>,
         groups: Option<&'a Groups>,
+        running: Option<&'a Running>,
     },
     #[cfg(unix)]
     Running { node: &'a Client, peers: &'a Peers },
@@ -76,6 +78,9 @@ impl<'a> Host<'a> {
             Command::Network { request, reply } => {
                 let _ = reply.send(self.of_network(request).await);
             }
+            Command::Transfer { id, order, reply } => {
+                let _ = reply.send(self.order(id, order).await);
+            }
             Command::Peer {
                 peer,
                 request,
@@ -83,6 +88,19 @@ impl<'a> Host<'a> {
             } => {
                 let done = self.answer(peer, request, &replies).await;
                 let _ = replies.send(done.map(|()| Answer::Done)).await;
+            }
+        }
+    }
+
+    async fn order(self, id: u64, order: Order) -> Result<(), String> {
+        match self {
+            Self::Own { running, .. } => {
+                let running = running.ok_or("a demonstration transfers no files")?;
+                running.order(id, order).map_err(said)
+            }
+            #[cfg(unix)]
+            Self::Running { node, .. } | Self::Peer { node } => {
+                node.order(id, order).await.map_err(said)
             }
         }
     }

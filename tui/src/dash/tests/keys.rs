@@ -35,6 +35,10 @@ fn desk_in(context: Context) -> Desk {
             | Context::Fellows
             | Context::Posts
             | Context::Stranger
+            | Context::Transfers
+            | Context::Transfer
+            | Context::Flow
+            | Context::Flows
     ) {
         desk = super::commons::desk(&options());
     }
@@ -46,7 +50,10 @@ fn desk_in(context: Context) -> Desk {
         Context::Page => "\n",
         Context::Pairs => "\n\t",
         Context::Network => "3",
-        Context::Flows => "4",
+        Context::Transfers => "4",
+        Context::Transfer => "4\n",
+        Context::Flow => "4\t\n",
+        Context::Flows => "4\t",
         Context::Map => "5",
         Context::Members => "5\t",
         Context::Links => "5\t\t",
@@ -88,6 +95,8 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
             Action::Move(_),
             Context::Pairs
             | Context::Network
+            | Context::Transfers
+            | Context::Transfer
             | Context::Shares
             | Context::Holders
             | Context::Groups
@@ -104,6 +113,7 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
             Action::View(_),
             Context::Network
             | Context::Flows
+            | Context::Transfers
             | Context::Map
             | Context::Members
             | Context::Links
@@ -135,7 +145,10 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
 /// What can be seen of a desk: its screen, its sorting and what it asks for.
 fn seen(desk: &mut Desk, effects: &[Effect]) -> String {
     let (window, cursor) = (desk.model.window, desk.model.cursor);
-    format!("{}{window:?}{cursor}{effects:?}", desk.screen(80, 24))
+    format!(
+        "{}{window:?}{cursor}{effects:?}",
+        desk.screen(80, 24)
+    )
 }
 
 #[test]
