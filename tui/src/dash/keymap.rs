@@ -125,6 +125,8 @@ pub(super) enum Action {
     SortMenu,
     Suspend,
     ToggleMask,
+    /// The charts by rate or by its logarithm.
+    ToggleScale,
     /// The map as rings or as a tree.
     ToggleTree,
     /// To the next peer in a direction of the map.
@@ -266,6 +268,7 @@ impl Group {
             | Action::SortBy(_)
             | Action::SortMenu
             | Action::ToggleMask
+            | Action::ToggleScale
             | Action::ToggleTree
             | Action::Zoom(_) => Self::Looking,
             Action::Chord(Chord::Copy) | Action::Copy(_) => Self::Copying,
@@ -618,6 +621,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('e')], &[C::Peers, C::Page, C::Pairs, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
     bind(&[char('+'), char('=')], PANELS, Action::Zoom(Zoom::In), Some("shorter time in the charts"), None),
     bind(&[char('-')], PANELS, Action::Zoom(Zoom::Out), Some("longer time in the charts"), None),
+    bind(&[char('L')], PANELS, Action::ToggleScale, Some("charts by their logarithm, which shows little beside much, or as they are"), None),
     bind(&[char('0')], PANELS, Action::Zoom(Zoom::Reset), Some("two minutes in the charts"), None),
     bind(&[char('y')], LIST, Action::Chord(Chord::Copy), None, Some("copy")),
     bind(&[char('v')], LIST, Action::ToggleMask, Some("hide addresses, for sharing the screen"), None),

@@ -37,6 +37,7 @@ use super::{
     note::note_lines,
     prompt::{Known, Prompt},
     sort::Sort,
+    stack::Scale,
     tabs::View,
     trail::Trails,
     transfers,
@@ -120,6 +121,7 @@ pub(super) struct Model {
     /// How many posts there were of each group when it was told that they are read.
     pub(super) read: BTreeMap<String, usize>,
     pub(super) window: Window,
+    pub(super) scale: Scale,
     pub(super) masked: bool,
     pub(super) overlay: Option<Overlay>,
     /// The first key of a chord was pressed.
@@ -302,6 +304,7 @@ impl Model {
             post_filter: Filter::default(),
             read: BTreeMap::new(),
             window: Window::default(),
+            scale: Scale::default(),
             masked: false,
             overlay: None,
             chord: None,

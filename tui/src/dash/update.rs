@@ -232,6 +232,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         }
         Action::Suspend => effects.push(Effect::Suspend),
         Action::ToggleMask => model.masked = !model.masked,
+        Action::ToggleScale => model.scale = model.scale.other(),
         Action::ToggleTree => model.as_tree = !model.as_tree,
         Action::Toward(toward) => go_toward(model, toward),
         Action::View(view) => model.go_to(view),

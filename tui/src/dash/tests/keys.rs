@@ -145,8 +145,9 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
 /// What can be seen of a desk: its screen, its sorting and what it asks for.
 fn seen(desk: &mut Desk, effects: &[Effect]) -> String {
     let (window, cursor) = (desk.model.window, desk.model.cursor);
+    let scale = desk.model.scale;
     format!(
-        "{}{window:?}{cursor}{effects:?}",
+        "{}{window:?}{scale:?}{cursor}{effects:?}",
         desk.screen(80, 24)
     )
 }

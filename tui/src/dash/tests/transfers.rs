@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 
 use super::{
     commons::{commons, desk},
-    fixtures::options,
+    fixtures::{Desk, options},
 };
 use crate::{
     Commons, TransferOrder,
@@ -106,4 +106,25 @@ fn the_mask_hides_where_files_are_put() {
         screen.contains("hidden") && !screen.contains("/home/anna"),
         "{screen}"
     );
+}
+
+#[test]
+fn charts_are_linear_or_logarithmic_and_their_titles_say_so() {
+    let mut desk = Desk::twelve(&options());
+    for (name, keys, (width, height)) in [
+        ("log_overview", "", (120, 40)),
+        ("log_narrow", "", (80, 24)),
+        ("log_page", "\n", (120, 40)),
+    ] {
+        desk.screen(width, height);
+        desk.type_in(keys);
+        let before = desk.screen(width, height);
+        assert!(!before.contains("log "), "{before}");
+        desk.type_in("L");
+        let screen = desk.screen(width, height);
+        assert!(screen.contains("log "), "{screen}");
+        assert_snapshot!(name, screen);
+        desk.type_in("L");
+        assert_eq!(desk.screen(width, height), before);
+    }
 }
