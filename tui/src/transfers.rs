@@ -27,7 +27,7 @@ pub(crate) use desk::{Crowded, Desk, Whom};
 pub(crate) use journal::without_names;
 pub(crate) use journal::{Journal, Transfers};
 pub use running::Order;
-pub(crate) use running::{Direction, Running, Transfer, What};
+pub(crate) use running::{Direction, Holds, Running, Transfer, What};
 pub(crate) use send::{Recipient, send, send_on};
 
 use crate::operations::{DialError, FailureKind};
@@ -319,8 +319,12 @@ impl Teller {
         work: impl Future<Output = T>,
     ) -> T {
         let telling = async {
+            let mut holds = Holds::default();
             loop {
                 sleep(TELL_EVERY).await;
+                if let Some(text) = holds.news(progress) {
+                    self.hint(text);
+                }
                 let _ = self.0.try_send(now(transfer, progress));
             }
         };

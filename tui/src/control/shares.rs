@@ -32,7 +32,7 @@ use crate::{
     pins::PinLine,
     searches::Asked,
     shares::{ShareLine, Wanted, not_found, why, words},
-    transfers::{Direction, What},
+    transfers::{Direction, Holds, What},
 };
 
 const FOR_WHOM: &str =
@@ -260,9 +260,15 @@ pub(super) async fn tell(
     tell: &mpsc::Sender<GetStep>,
 ) {
     let mut notices = sharing.notices();
+    let mut holds = Holds::default();
     loop {
         let step = tokio::select! {
-            () = sleep(TELL_EVERY) => now(progress),
+            () = sleep(TELL_EVERY) => match holds.news(progress) {
+                Some(text) => GetStep::Hint {
+                    text: text.to_owned(),
+                },
+                None => now(progress),
+            },
             Ok(notice) = notices.recv() => {
                 if notice.hash() != hash {
                     continue;

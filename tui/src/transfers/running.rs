@@ -74,6 +74,10 @@ pub enum Order {
 #[error("no transfer {0} goes on here: `peerway transfers` lists those that do")]
 pub(crate) struct NoTransfer(u64);
 
+/// Whether a transfer was paused when it was last looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Holds(bool);
+
 /// Ends the showing of a transfer.
 #[derive(Debug)]
 pub(super) struct Shown {
@@ -97,6 +101,7 @@ impl Running {
     }
 
     /// Shows a transfer as long as the work on it takes.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there is no socket to ask at"))]
     pub(crate) async fn during<T>(
         &self,
         what: What,
@@ -148,6 +153,21 @@ impl Running {
     }
 }
 
+impl Holds {
+    /// What whoever waits for the transfer is told, where that is other than before.
+    pub(crate) fn news(&mut self, progress: &Progress) -> Option<&'static str> {
+        let is_paused = progress.valve().is_paused();
+        let was_paused = std::mem::replace(&mut self.0, is_paused);
+        match (was_paused, is_paused) {
+            (false, true) => {
+                Some("it is paused: `peerway transfers` shows by which number it is resumed")
+            }
+            (true, false) => Some("it goes on"),
+            (true, true) | (false, false) => None,
+        }
+    }
+}
+
 impl Drop for Shown {
     fn drop(&mut self) {
         self.running.state().of.remove(&self.id);
@@ -165,7 +185,8 @@ impl Direction {
 }
 
 impl Order {
-    /// As paths and the command line name it.
+    /// As paths name it.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there is no socket to ask at"))]
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Pause => "pause",
@@ -224,7 +245,15 @@ mod tests {
             panic!("{all:?}");
         };
         assert_eq!((transfer.word(), transfer.percent()), ("paused", Some(99)));
+        let mut holds = Holds::default();
+        assert!(
+            holds
+                .news(&progress)
+                .is_some_and(|it| it.contains("paused"))
+        );
+        assert_eq!(holds.news(&progress), None);
         running.order(id, Order::Resume).unwrap();
+        assert_eq!(holds.news(&progress), Some("it goes on"));
         assert_eq!(running.all()[0].word(), "sending");
         drop(shown);
         assert!(running.all().is_empty() && running.order(id, Order::Cancel).is_err());

@@ -311,6 +311,16 @@ async fn a_transfer_is_paused_resumed_and_cancelled_and_the_sender_is_told_by_wh
         .await
         .unwrap();
     client.order(transfer, Order::Pause).await.unwrap();
+    let told = async {
+        loop {
+            if let Some(Ok(Step::Hint { text })) = taking.next().await
+                && text.contains("paused")
+            {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, told).await.unwrap();
     let all = now().await;
     assert_eq!((all.len(), all[0].id, all[0].paused), (1, transfer, true));
     assert_eq!(all[0].peer, Some(a.endpoint.id()));
