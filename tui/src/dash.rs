@@ -42,6 +42,7 @@ mod tests;
 mod theme;
 mod trail;
 mod transfers;
+mod tunnels;
 mod update;
 mod view;
 mod window;
@@ -123,6 +124,17 @@ pub enum Command {
     Network {
         request: NetworkRequest,
         reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// What a peer exposes to the node; the error is one line that says what to do.
+    Services {
+        peer: PeerId,
+        reply: oneshot::Sender<Result<Vec<String>, String>>,
+    },
+    /// Lead a port of this computer to a service as long as the dashboard is open: which, and last why not any more.
+    Tunnel {
+        peer: PeerId,
+        service: String,
+        replies: mpsc::Sender<Result<String, String>>,
     },
     /// Something about a transfer; the error is one line that says what to do.
     Transfer {

@@ -4,6 +4,7 @@
 mod contact;
 mod replay;
 mod requests;
+mod tunnels;
 #[cfg(unix)]
 mod window;
 

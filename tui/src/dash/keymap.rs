@@ -59,6 +59,8 @@ pub(super) enum Context {
     Callers,
     /// The relays are, one of which may be preferred.
     Homes,
+    /// What a peer exposes is, of which a port may lead to one.
+    Services,
     /// What is to be done to a peer wants a second key.
     Sure,
     /// A column to sort by is being chosen.
@@ -131,6 +133,8 @@ pub(super) enum Action {
     ToggleTree,
     /// To the next peer in a direction of the map.
     Toward(Toward),
+    /// Asks what the peer of a flow exposes, for a port to lead there.
+    Tunnel,
     View(View),
     Zoom(Zoom),
 }
@@ -168,6 +172,7 @@ impl Action {
                 | Self::Hold
                 | Self::Homes
                 | Self::Network(_)
+                | Self::Tunnel
         )
     }
 }
@@ -251,7 +256,7 @@ impl Group {
             Action::Ask(_) | Action::Callers | Action::Connect | Action::Details | Action::Open => {
                 Self::Peers
             }
-            Action::CancelTransfer | Action::Hold => Self::Transfers,
+            Action::CancelTransfer | Action::Hold | Action::Tunnel => Self::Transfers,
             Action::Expand
             | Action::FaultsOnly
             | Action::Filter
@@ -500,6 +505,7 @@ const EVERYWHERE: &[Context] = &[
     C::Name,
     C::Callers,
     C::Homes,
+    C::Services,
     C::Sure,
     C::Sort,
     C::Connect,
@@ -592,6 +598,10 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('n')], &[C::Network], Action::Network(NetworkRequest::Measure), Some("measure the NAT anew, in the network view"), Some("new report")),
     bind(&[char('u')], &[C::Network], Action::Network(NetworkRequest::RenewMappings), Some("have the router asked anew for its forwarded port, there too"), Some("renew mapping")),
     bind(&[char('h')], &[C::Network], Action::Homes, Some("prefer one of the relays as home, there too"), Some("home")),
+    bind(&[char('o')], &[C::Transfers, C::Flows, C::Transfer, C::Flow], Action::Tunnel, Some("open a tunnel: a port of this computer that leads to a service of the peer"), Some("open tunnel")),
+    bind(ENTER, &[C::Services], Action::Accept, None, Some("lead a port there")),
+    bind(J, &[C::Services], Action::Move(Step::Down), None, Some("down")),
+    bind(K, &[C::Services], Action::Move(Step::Up), None, Some("up")),
     bind(ENTER, &[C::Homes], Action::Accept, None, Some("prefer")),
     bind(J, &[C::Homes], Action::Move(Step::Down), None, Some("down")),
     bind(K, &[C::Homes], Action::Move(Step::Up), None, Some("up")),
@@ -645,7 +655,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, None, Some("quit")),
     bind(ESC, &[C::Peers, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
     bind(ESC, &[C::Filter], Action::Back, None, Some("clear")),
-    bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Callers, C::Homes, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
+    bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Callers, C::Homes, C::Services, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
     bind(&[char('q')], CALM, Action::Quit, Some("quit"), Some("quit")),
     bind(&[char('Q')], CALM, Action::QuitKeepingScreen, Some("quit, leaving the screen in the terminal"), None),
 ];

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What a file may give other keys, as it calls it. Movement, Enter, Esc, ^C and what follows the first key of two stay as they are.
-const NAMES: [(&str, Action); 46] = [
+const NAMES: [(&str, Action); 47] = [
     ("overview", Action::View(View::Overview)),
     ("peers", Action::View(View::Peers)),
     ("network", Action::View(View::Network)),
@@ -35,6 +35,7 @@ const NAMES: [(&str, Action); 46] = [
     ("block", Action::Ask(Ask::Block)),
     ("accept", Action::Callers),
     ("scale", Action::ToggleScale),
+    ("tunnel", Action::Tunnel),
     ("pause", Action::Hold),
     ("cancel", Action::CancelTransfer),
     ("measure", Action::Network(NetworkRequest::Measure)),

@@ -177,6 +177,12 @@ pub(super) enum Overlay {
     Details,
     /// What is known of the selected transfer or connection.
     Flow,
+    /// What a peer exposes, of which one is chosen.
+    Services {
+        peer: PeerId,
+        services: Vec<String>,
+        at: usize,
+    },
     /// Whether this transfer is to be cancelled.
     Cancel(u64),
     /// What is known of somebody to whom there is no link.
@@ -522,6 +528,7 @@ impl Model {
             Some(Overlay::Name { .. }) => Context::Name,
             Some(Overlay::Callers { .. }) => Context::Callers,
             Some(Overlay::Homes { .. }) => Context::Homes,
+            Some(Overlay::Services { .. }) => Context::Services,
             Some(Overlay::Confirm { .. } | Overlay::Cancel(_)) => Context::Sure,
             Some(Overlay::Sort { .. }) => Context::Sort,
             Some(Overlay::Details) => Context::Details,

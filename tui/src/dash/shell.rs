@@ -141,6 +141,8 @@ impl Shell {
                     Effect::Ask(peer, request) => self.ask(peer, request),
                     Effect::AskNetwork(request) => self.ask_network(request),
                     Effect::Order(id, order) => self.order(id, order),
+                    Effect::Services(peer) => self.ask_for_services(peer),
+                    Effect::Tunnel(peer, service) => self.open_tunnel(peer, service),
                     // It is asked again with the next post.
                     Effect::HaveRead(group) => {
                         drop(self.source.commands.try_send(Command::HaveRead(group)));
@@ -268,6 +270,38 @@ impl Shell {
             let done = answer.await.unwrap_or_else(|_| Err(BUSY.to_owned()));
             Msg::Ordered(id, order, done)
         }));
+    }
+
+    fn ask_for_services(&self, peer: peerway::PeerId) {
+        let (reply, answer) = oneshot::channel();
+        // As below.
+        let _ = self
+            .source
+            .commands
+            .try_send(Command::Services { peer, reply });
+        self.dials.push(Box::pin(async move {
+            let services = answer.await.unwrap_or_else(|_| Err(BUSY.to_owned()));
+            Msg::Services(peer, services)
+        }));
+    }
+
+    fn open_tunnel(&mut self, peer: peerway::PeerId, service: String) {
+        let (replies, answers) = mpsc::channel(ANSWERS);
+        let command = Command::Tunnel {
+            peer,
+            service: service.clone(),
+            replies,
+        };
+        let answer = move |addr| Msg::Tunnel(peer, service.clone(), addr);
+        if self.source.commands.try_send(command).is_err() {
+            let refused = Err(BUSY.to_owned());
+            self.answers.push(stream::iter([answer(refused)]).boxed());
+            return;
+        }
+        let answers = stream::unfold(answers, |mut answers| async {
+            answers.recv().await.map(|answer| (answer, answers))
+        });
+        self.answers.push(answers.map(answer).boxed());
     }
 
     fn dial(&self, ticket: peerway::Ticket) {

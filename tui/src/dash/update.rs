@@ -25,7 +25,7 @@ use super::{
     prompt::{self, Order, Prompt},
     sort::{Column, Sort},
     tabs::View,
-    transfers,
+    transfers, tunnels,
     view::{has_rings, report_lines, rings_field},
     window::Window,
     words::{Standing, Words},
@@ -98,7 +98,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             model.dirty = true;
             asking::answered(model, peer, &request, answer, now);
         }
-        Msg::Ordered(id, order, done) => transfers::ordered(model, id, order, done, now),
+        it @ (Msg::Ordered(..) | Msg::Services(..) | Msg::Tunnel(..)) => answered(model, it, now),
         Msg::Unrecorded(reason) => {
             model.recording = false;
             let text = format!("nothing more is recorded: {reason}");
@@ -177,11 +177,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         Action::Copy(what) => copy(model, what, now, effects),
         Action::Complete => complete(model),
         Action::Prompt => model.overlay = Some(Overlay::Prompt(Prompt::default())),
-        Action::Recall(which) => {
-            if let Some(Overlay::Prompt(prompt)) = &mut model.overlay {
-                prompt.recall(&model.history, which == Recall::Older);
-            }
-        }
+        Action::Recall(which) => recall(model, which),
         Action::Chord(chord) => model.chord = Some(chord),
         Action::Details => toggle_details(model, now),
         Action::FaultsOnly => model.faults_only = !model.faults_only,
@@ -196,6 +192,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
             };
         }
         Action::CancelTransfer => transfers::ask_to_cancel(model, now),
+        Action::Tunnel => tunnels::look(model, now, effects),
         Action::Hold => transfers::hold(model, now, effects),
         Action::Homes => asking::list_homes(model, now),
         Action::Level => {
@@ -300,6 +297,10 @@ fn accept(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
         Some(Overlay::Confirm { peer, request }) => {
             return asking::send(model, peer, request, now, effects);
         }
+        Some(Overlay::Services { peer, services, at }) => {
+            let service = services.into_iter().nth(at);
+            return effects.extend(service.map(|it| Effect::Tunnel(peer, it)));
+        }
         Some(Overlay::Cancel(id)) => {
             return effects.push(Effect::Order(id, TransferOrder::Cancel));
         }
@@ -351,6 +352,23 @@ fn ask_selected(model: &mut Model, ask: Ask, now: Duration, effects: &mut Vec<Ef
     match asking::subject(model) {
         Some(peer) => asking::begin(model, peer, ask, now, effects),
         None => notify(model, "no peer is selected".to_owned(), Role::Warn, now),
+    }
+}
+
+/// What was asked about flows is answered.
+fn answered(model: &mut Model, msg: Msg, now: Duration) {
+    if let Msg::Ordered(id, order, done) = msg {
+        transfers::ordered(model, id, order, done, now);
+    } else if let Msg::Services(peer, services) = msg {
+        tunnels::offered(model, peer, services, now);
+    } else if let Msg::Tunnel(peer, service, addr) = msg {
+        tunnels::opened(model, peer, &service, addr, now);
+    }
+}
+
+fn recall(model: &mut Model, which: Recall) {
+    if let Some(Overlay::Prompt(prompt)) = &mut model.overlay {
+        prompt.recall(&model.history, which == Recall::Older);
     }
 }
 
@@ -543,6 +561,8 @@ pub(super) fn step_by(model: &mut Model, step: Step) {
         *at = moved(*at, step, columns, columns);
     } else if let Some(Overlay::Callers { at }) = &mut model.overlay {
         *at = moved(*at, step, callers, callers);
+    } else if let Some(Overlay::Services { services, at, .. }) = &mut model.overlay {
+        *at = moved(*at, step, services.len(), services.len());
     } else if let Some(Overlay::Homes { at }) = &mut model.overlay {
         *at = moved(*at, step, homes, homes);
     } else if let Some(Overlay::Help { scrolled }) = &mut model.overlay {

@@ -78,6 +78,19 @@ impl<'a> Host<'a> {
             Command::Network { request, reply } => {
                 let _ = reply.send(self.of_network(request).await);
             }
+            Command::Services { peer, reply } => {
+                let _ = reply.send(self.services(peer).await);
+            }
+            Command::Tunnel {
+                peer,
+                service,
+                replies,
+            } => {
+                let ended = self.tunnel(peer, &service, &replies).await;
+                if let Err(reason) = ended {
+                    let _ = replies.send(Err(reason)).await;
+                }
+            }
             Command::Transfer { id, order, reply } => {
                 let _ = reply.send(self.order(id, order).await);
             }
@@ -307,7 +320,7 @@ impl<'a> Host<'a> {
         self.peers().ok_or_else(|| reason.to_owned())
     }
 
-    fn peers(self) -> Option<&'a Peers> {
+    pub(super) fn peers(self) -> Option<&'a Peers> {
         match self {
             Self::Own { peers, .. } => peers,
             #[cfg(unix)]
@@ -318,12 +331,12 @@ impl<'a> Host<'a> {
     }
 }
 
-fn said(error: impl std::fmt::Display) -> String {
+pub(super) fn said(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
 /// Where the peer was reached, if that is known.
-fn ticket_of(peers: &Peers, peer: PeerId) -> Ticket {
+pub(super) fn ticket_of(peers: &Peers, peer: PeerId) -> Ticket {
     let mut known = peers.all().into_iter();
     let known = known.find(|known| known.id() == peer);
     known.unwrap_or_else(|| peer.into())

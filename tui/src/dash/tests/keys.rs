@@ -39,6 +39,7 @@ fn desk_in(context: Context) -> Desk {
             | Context::Transfer
             | Context::Flow
             | Context::Flows
+            | Context::Services
     ) {
         desk = super::commons::desk(&options());
     }
@@ -72,12 +73,17 @@ fn desk_in(context: Context) -> Desk {
         Context::Name => "a",
         Context::Callers => "A",
         Context::Homes => "3h",
+        Context::Services => "4",
         Context::Sure => "x",
         Context::Sort => "s",
         Context::Connect => "c",
         Context::Filter => "/",
         Context::Confirm => "q",
     });
+    if context == Context::Services {
+        let services = Ok(vec!["ssh".to_owned(), "web".to_owned()]);
+        desk.send(Msg::Services(id(1), services));
+    }
     assert_eq!(desk.model.context(), context);
     desk
 }
@@ -87,8 +93,10 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
     match (action, context) {
         (Action::Move(Step::Last), Context::Go) => desk.type_in("gg"),
         (Action::Move(_), Context::Go) => vec![],
-        (Action::Move(Step::Up), Context::Callers | Context::Homes) => desk.type_in("j"),
-        (Action::Move(_), Context::Callers | Context::Homes) => vec![],
+        (Action::Move(Step::Up), Context::Callers | Context::Homes | Context::Services) => {
+            desk.type_in("j")
+        }
+        (Action::Move(_), Context::Callers | Context::Homes | Context::Services) => vec![],
         (Action::Move(_), Context::Sort) => desk.type_in("j"),
         (Action::Follow, _) => desk.type_in("jj"),
         (

@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 
 use super::{
     commons::{commons, desk},
-    fixtures::{Desk, options},
+    fixtures::{Desk, id, options},
 };
 use crate::{
     Commons, TransferOrder,
@@ -127,4 +127,32 @@ fn charts_are_linear_or_logarithmic_and_their_titles_say_so() {
         desk.type_in("L");
         assert_eq!(desk.screen(width, height), before);
     }
+}
+
+#[test]
+fn o_leads_a_port_to_what_the_peer_of_a_flow_exposes() {
+    let mut desk = desk(&options());
+    desk.screen(80, 24);
+    assert_eq!(desk.type_in("4o"), [Effect::Services(id(1))]);
+    let services = vec!["ssh".to_owned(), "web\u{1b}".to_owned()];
+    desk.send(Msg::Services(id(1), Ok(services)));
+    assert_snapshot!("services_80x24", desk.screen(80, 24));
+    let asked = desk.type_in("j\n");
+    assert_eq!(asked, [Effect::Tunnel(id(1), "web\u{1b}".to_owned())]);
+    desk.send(Msg::Tunnel(
+        id(1),
+        "web".to_owned(),
+        Ok("127.0.0.1:40123".to_owned()),
+    ));
+    let screen = desk.screen(120, 40);
+    assert!(
+        screen.contains("127.0.0.1:40123 leads to web of"),
+        "{screen}"
+    );
+    // What comes from many has no peer at its other end.
+    assert_eq!(desk.type_in("jo"), []);
+    // And who exposes nothing is named.
+    desk.send(Msg::Services(id(1), Ok(Vec::new())));
+    let screen = desk.screen(120, 40);
+    assert!(screen.contains("exposes nothing"), "{screen}");
 }

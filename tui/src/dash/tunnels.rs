@@ -1,0 +1,87 @@
+//! Services of a peer, of which one is led to a port of this computer.
+
+use std::time::Duration;
+
+use peerway::PeerId;
+
+use super::{
+    flows::flows,
+    layout::Panel,
+    look::Role,
+    model::{Model, Overlay},
+    msg::Effect,
+    transfers,
+    update::notify,
+};
+use crate::printable::printable;
+
+/// Asks what the peer at the other end of the selected flow exposes.
+pub(super) fn look(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
+    let peer = if model.focus == Panel::Transfers {
+        transfers::selected(model).and_then(|it| it.peer)
+    } else {
+        let flows = flows(&model.data().snapshot);
+        flows.get(model.flows.at).map(|(peer, _)| peer.id)
+    };
+    let Some(peer) = peer else {
+        let text = "nothing with one peer at its other end is selected".to_owned();
+        return notify(model, text, Role::Warn, now);
+    };
+    let name = model.words().name(&peer);
+    let text = format!("asking {name} what it exposes to this node");
+    notify(model, text, Role::Info, now);
+    effects.push(Effect::Services(peer));
+}
+
+/// The peer has said what it exposes, or why not.
+pub(super) fn offered(
+    model: &mut Model,
+    peer: PeerId,
+    services: Result<Vec<String>, String>,
+    now: Duration,
+) {
+    model.dirty = true;
+    let name = model.words().name(&peer);
+    match services {
+        Err(reason) => {
+            let reason = model.words().foreign(&reason);
+            notify(model, format!("{name}: {reason}"), Role::Bad, now);
+        }
+        Ok(services) if services.is_empty() => {
+            let text = format!("{name} exposes nothing to this node: `peerway expose` does, there");
+            notify(model, text, Role::Warn, now);
+        }
+        // Something else is being done by now.
+        Ok(_) if model.overlay.is_some() && !matches!(model.overlay, Some(Overlay::Flow)) => {}
+        Ok(services) => {
+            model.overlay = Some(Overlay::Services {
+                peer,
+                services,
+                at: 0,
+            });
+        }
+    }
+}
+
+/// A port leads to a service, or does not.
+pub(super) fn opened(
+    model: &mut Model,
+    peer: PeerId,
+    service: &str,
+    addr: Result<String, String>,
+    now: Duration,
+) {
+    model.dirty = true;
+    let (name, service) = (model.words().name(&peer), printable(service));
+    let (text, role) = match addr {
+        Ok(addr) => (
+            format!("{addr} leads to {service} of {name} while this window is open"),
+            Role::Good,
+        ),
+        Err(reason) => {
+            let reason = model.words().foreign(&reason);
+            (format!("{service} of {name}: {reason}"), Role::Bad)
+        }
+    };
+    notify(model, text, role, now);
+}
