@@ -85,6 +85,8 @@ pub(super) struct Model {
     pub(super) level: Level,
     pub(super) pairs: List,
     pub(super) flows: List,
+    /// Where this computer's ports lead: to services of peers, by peer and name.
+    pub(super) tunnels: BTreeMap<(PeerId, String), String>,
     /// Transfers, of which the selected one stays selected wherever its row goes.
     pub(super) transfers: List,
     pub(super) transfer: Option<u64>,
@@ -284,6 +286,7 @@ impl Model {
             level: Level::default(),
             pairs: List::default(),
             flows: List::default(),
+            tunnels: BTreeMap::new(),
             transfers: List::default(),
             transfer: None,
             network: List::default(),

@@ -54,12 +54,28 @@ pub(super) fn offered(
         // Something else is being done by now.
         Ok(_) if model.overlay.is_some() && !matches!(model.overlay, Some(Overlay::Flow)) => {}
         Ok(services) => {
+            // The keys of the list stand there.
+            model.notice = None;
             model.overlay = Some(Overlay::Services {
                 peer,
                 services,
                 at: 0,
             });
         }
+    }
+}
+
+/// Has a port lead to a service, unless one does already.
+pub(super) fn choose(
+    model: &mut Model,
+    peer: PeerId,
+    service: String,
+    now: Duration,
+    effects: &mut Vec<Effect>,
+) {
+    match model.tunnels.get(&(peer, service.clone())).cloned() {
+        Some(addr) => opened(model, peer, &service, Ok(addr), now),
+        None => effects.push(Effect::Tunnel(peer, service)),
     }
 }
 
@@ -72,6 +88,11 @@ pub(super) fn opened(
     now: Duration,
 ) {
     model.dirty = true;
+    let key = (peer, service.to_owned());
+    match &addr {
+        Ok(addr) => drop(model.tunnels.insert(key, addr.clone())),
+        Err(_) => drop(model.tunnels.remove(&key)),
+    }
     let (name, service) = (model.words().name(&peer), printable(service));
     let (text, role) = match addr {
         Ok(addr) => (

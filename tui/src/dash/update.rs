@@ -299,7 +299,8 @@ fn accept(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
         }
         Some(Overlay::Services { peer, services, at }) => {
             let service = services.into_iter().nth(at);
-            return effects.extend(service.map(|it| Effect::Tunnel(peer, it)));
+            let Some(service) = service else { return };
+            return tunnels::choose(model, peer, service, now, effects);
         }
         Some(Overlay::Cancel(id)) => {
             return effects.push(Effect::Order(id, TransferOrder::Cancel));

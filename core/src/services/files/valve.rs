@@ -82,7 +82,7 @@ mod tests {
         assert!(valve.open().now_or_never().is_some());
         assert!(!valve.resume(), "it goes on already");
         assert!(valve.pause() && !valve.pause());
-        assert!(valve.clone().is_paused());
+        assert!(valve.is_paused());
         assert!(valve.open().now_or_never().is_none());
         assert!(valve.resume() && valve.open().now_or_never().is_some());
         assert!(valve.cancelled().now_or_never().is_none());

@@ -149,6 +149,16 @@ fn o_leads_a_port_to_what_the_peer_of_a_flow_exposes() {
         screen.contains("127.0.0.1:40123 leads to web of"),
         "{screen}"
     );
+    // It is said again whenever it is asked for, and no other port is taken.
+    desk.send(Msg::Services(id(1), Ok(vec!["web".to_owned()])));
+    let screen = desk.screen(80, 24);
+    assert!(screen.contains("web  at 127.0.0.1:40123"), "{screen}");
+    assert_eq!(desk.type_in("\n"), []);
+    let screen = desk.screen(120, 40);
+    assert!(screen.contains("127.0.0.1:40123 leads to web"), "{screen}");
+    let reason = Err("the node has ended".to_owned());
+    desk.send(Msg::Tunnel(id(1), "web".to_owned(), reason));
+    assert!(desk.model.tunnels.is_empty());
     // What comes from many has no peer at its other end.
     assert_eq!(desk.type_in("jo"), []);
     // And who exposes nothing is named.

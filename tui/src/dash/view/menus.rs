@@ -132,10 +132,15 @@ pub(super) fn services(
     frame: &mut Frame<'_>,
     body: Rect,
 ) {
+    let line = |service: &String| {
+        let open = model.tunnels.get(&(*peer, service.clone()));
+        let at = open.map_or_else(String::new, |addr| format!("  at {addr}"));
+        format!("{}{at}", printable(service))
+    };
     let title = format!("Services of {}", model.words().name(peer));
     let choice = Choice {
         title: &format::fit(&title, 50, model.look.glyphs.ellipsis),
-        lines: services.iter().map(|it| printable(it)).collect(),
+        lines: services.iter().map(line).collect(),
         at,
         words: "Enter leads a free port of this computer there, for as long as this window is open.",
     };
