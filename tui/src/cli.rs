@@ -87,6 +87,8 @@ mod ticket;
 #[cfg(unix)]
 mod top;
 mod transfer;
+#[cfg(unix)]
+mod transfers;
 mod up;
 #[cfg(unix)]
 mod watch;
@@ -194,6 +196,8 @@ fn run(
         Command::Link(args) => block_on(link::run(globals, &args)),
         Command::Send(args) => block_on(send::run(globals, &args)),
         Command::Receive(args) => block_on(receive::run(globals, &args)),
+        #[cfg(unix)]
+        Command::Transfers(args) => block_on(transfers::run(globals, &args)),
         Command::Share(args) => block_on(share::run(globals, &args)),
         Command::Ls => block_on(async {
             share::list(globals).await?;

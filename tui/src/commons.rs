@@ -10,6 +10,8 @@ use peerway_swarm::{
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
+use crate::transfers::{Running, Transfer};
+
 /// Of each group that many posts are shown, the newest.
 pub(crate) const POSTS: usize = 50;
 /// How often is looked what is other than before.
@@ -23,6 +25,9 @@ pub struct Commons {
     /// What is shared, being fetched, or was.
     pub(crate) contents: Vec<ContentView>,
     pub(crate) groups: Vec<Joined>,
+    /// What it sends, receives and fetches now.
+    #[serde(default)]
+    pub(crate) transfers: Vec<Transfer>,
 }
 
 /// A group that the node belongs to, with the last that was said in it, oldest first.
@@ -46,6 +51,9 @@ pub(crate) struct CommonsChange {
     pub(crate) posts: BTreeMap<String, Vec<PostView>>,
     /// Ids of groups that the node belongs to no more.
     pub(crate) groups_gone: Vec<String>,
+    /// All that it transfers, where that is other than before.
+    #[serde(default)]
+    pub(crate) transfers: Option<Vec<Transfer>>,
 }
 
 impl CommonsChange {
@@ -90,6 +98,7 @@ impl Commons {
                 })
                 .map(|it| (it.group.id.clone(), it.posts.clone()))
                 .collect(),
+            transfers: (self.transfers != before.transfers).then(|| self.transfers.clone()),
             groups_gone: was
                 .into_keys()
                 .filter(|it| !is.contains_key(it))
@@ -117,8 +126,12 @@ impl Commons {
             groups,
             mut posts,
             groups_gone,
+            transfers,
         } = change;
         self.at_ms = at_ms;
+        if let Some(transfers) = transfers {
+            self.transfers = transfers;
+        }
         let is_new = |it: &ContentView| contents.iter().any(|new| new.hash == it.hash);
         self.contents
             .retain(|it| !contents_gone.contains(&it.hash) && !is_new(it));
@@ -151,15 +164,17 @@ impl Commons {
 pub(crate) struct Lookout {
     sharing: Sharing,
     groups: Option<Groups>,
+    running: Running,
     /// What was told last; none at first.
     told: Option<Commons>,
 }
 
 impl Lookout {
-    pub(crate) fn new(sharing: Sharing, groups: Option<Groups>) -> Self {
+    pub(crate) fn new(sharing: Sharing, groups: Option<Groups>, running: Running) -> Self {
         Self {
             sharing,
             groups,
+            running,
             told: None,
         }
     }
@@ -177,6 +192,7 @@ impl Lookout {
             at_ms,
             contents,
             groups: groups.collect(),
+            transfers: self.running.all(),
         }
     }
 
@@ -254,6 +270,14 @@ mod tests {
         }
     }
 
+    fn transfer(id: u64) -> Transfer {
+        serde_json::from_value(json!({
+            "id": id, "direction": "fetching", "peer": null, "name": "a", "folder": "/a", "paused": false,
+            "files": 1, "files_done": 0, "bytes": 9, "bytes_done": 3, "bytes_held": 1,
+        }))
+        .unwrap()
+    }
+
     fn commons(at_ms: u64, contents: &[(u8, u8)], groups: &[(u8, u8, u8)]) -> Commons {
         let contents: BTreeMap<_, _> = contents.iter().copied().collect();
         let groups: BTreeMap<_, _> = groups.iter().map(|it| (it.0, (it.1, it.2))).collect();
@@ -266,13 +290,14 @@ mod tests {
                 .iter()
                 .map(|(id, it)| joined(*id, it.0, it.1))
                 .collect(),
+            transfers: (0..at_ms % 3).map(transfer).collect(),
         }
     }
 
     #[test]
     fn where_nothing_changes_nothing_is_told() {
         let before = commons(1, &[(1, 1)], &[(1, 0, 2)]);
-        assert_eq!(commons(2, &[(1, 1)], &[(1, 0, 2)]).since(&before), None);
+        assert_eq!(commons(4, &[(1, 1)], &[(1, 0, 2)]).since(&before), None);
         let change = commons(2, &[(1, 2)], &[(1, 1, 2)]).since(&before).unwrap();
         assert_eq!((change.contents.len(), change.groups.len()), (1, 1));
         // Posts that are the same are not told again.

@@ -41,8 +41,11 @@ mod terminal;
 mod tests;
 mod theme;
 mod trail;
+mod transfers;
+mod tunnels;
 mod update;
 mod view;
+mod window;
 pub(crate) mod words;
 
 use std::{
@@ -57,7 +60,7 @@ use futures_util::stream::BoxStream;
 use peerway::{NodeSnapshot, PathInfo, PathPolicy, PeerId, SwarmSnapshot, Ticket};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{Told, commons::Commons};
+use crate::{Told, commons::Commons, transfers::Order};
 
 pub use columns::{Columns, ColumnsError};
 pub use keys::Keys;
@@ -122,6 +125,23 @@ pub enum Command {
     /// Something about the network around the node; the error is one line that says what to do.
     Network {
         request: NetworkRequest,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// What a peer exposes to the node; the error is one line that says what to do.
+    Services {
+        peer: PeerId,
+        reply: oneshot::Sender<Result<Vec<String>, String>>,
+    },
+    /// Lead a port of this computer to a service as long as the dashboard is open: which, and last why not any more.
+    Tunnel {
+        peer: PeerId,
+        service: String,
+        replies: mpsc::Sender<Result<String, String>>,
+    },
+    /// Something about a transfer; the error is one line that says what to do.
+    Transfer {
+        id: u64,
+        order: Order,
         reply: oneshot::Sender<Result<(), String>>,
     },
     /// Something about a peer. The last answer is that it is done, or one line that says why not.

@@ -50,3 +50,4 @@ pub use kept::services::ServiceChange;
 pub use links::{LinkError, Links};
 pub(crate) use told::all_told;
 pub use told::{Told, told};
+pub use transfers::Order as TransferOrder;

@@ -5,6 +5,7 @@
 
 mod desk;
 mod journal;
+mod running;
 mod send;
 
 use std::{path::PathBuf, time::Duration};
@@ -25,6 +26,8 @@ pub(crate) use desk::{Crowded, Desk, Whom};
 #[cfg(unix)]
 pub(crate) use journal::without_names;
 pub(crate) use journal::{Journal, Transfers};
+pub use running::Order;
+pub(crate) use running::{Direction, Holds, Running, Transfer, What};
 pub(crate) use send::{Recipient, send, send_on};
 
 use crate::operations::{DialError, FailureKind};
@@ -225,8 +228,10 @@ impl TransferError {
             Self::Busy | Self::Send(SendError::Refused(Refusal::Busy)) => FailureKind::Busy,
             Self::NoReceiver
             | Self::NotLetIn
-            | Self::Send(SendError::Refused(_))
-            | Self::Receive(ReceiveError::Refused) => FailureKind::Refused,
+            | Self::Send(SendError::Refused(_) | SendError::CancelledThere)
+            | Self::Receive(ReceiveError::Refused | ReceiveError::CancelledThere) => {
+                FailureKind::Refused
+            }
             Self::Send(_) | Self::Receive(_) => FailureKind::Failed,
         }
     }
@@ -314,8 +319,12 @@ impl Teller {
         work: impl Future<Output = T>,
     ) -> T {
         let telling = async {
+            let mut holds = Holds::default();
             loop {
                 sleep(TELL_EVERY).await;
+                if let Some(text) = holds.news(progress) {
+                    self.hint(text);
+                }
                 let _ = self.0.try_send(now(transfer, progress));
             }
         };
@@ -340,12 +349,18 @@ impl Teller {
 }
 
 fn now(transfer: u64, progress: &Progress) -> Step {
-    let moved = Moved {
-        files: progress.files(),
-        files_done: progress.files_done(),
-        bytes: progress.bytes(),
-        bytes_done: progress.bytes_done(),
-        bytes_held: progress.bytes_held(),
-    };
+    let moved = Moved::of(progress);
     Step::Progress { transfer, moved }
+}
+
+impl Moved {
+    fn of(progress: &Progress) -> Self {
+        Self {
+            files: progress.files(),
+            files_done: progress.files_done(),
+            bytes: progress.bytes(),
+            bytes_done: progress.bytes_done(),
+            bytes_held: progress.bytes_held(),
+        }
+    }
 }

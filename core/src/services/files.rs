@@ -41,6 +41,7 @@ mod selection;
 mod send;
 mod source;
 pub mod tree;
+mod valve;
 mod wire;
 mod work;
 
@@ -54,6 +55,7 @@ pub use place::{Place, make_executable, open_part};
 pub use progress::Progress;
 pub use selection::{Selection, Skipped};
 pub use send::send;
+pub use valve::Valve;
 pub use wire::{Offer, Refusal};
 
 /// The application protocol.
@@ -63,6 +65,10 @@ pub const ALPN: &[u8] = b"peerway/files/1";
 const MAX_FILES: usize = 1 << 20;
 /// Data streams of one transfer.
 const STREAMS: usize = 4;
+/// Application error code (RFC 9000 section 20.2): the sender sends no more.
+const CANCELLED: u32 = 3;
+/// How a receiver says the same.
+const CANCELLED_THERE: &str = "cancelled by the receiver";
 
 /// What became of a transfer that came to its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

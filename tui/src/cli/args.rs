@@ -7,6 +7,8 @@ mod feed;
 mod group;
 mod services;
 mod share;
+#[cfg(unix)]
+mod transfers;
 mod values;
 
 use std::{ffi::OsStr, net::SocketAddr, path::PathBuf, time::Duration};
@@ -54,6 +56,8 @@ pub(super) use services::{Login, Ssh};
 #[cfg(unix)]
 pub(super) use share::{BrowseArgs, GatewayArgs, SearchArgs};
 pub(super) use share::{GcArgs, GetArgs, PinArgs, ShareArgs, UnpinArgs};
+#[cfg(unix)]
+pub(super) use transfers::TransfersArgs;
 #[cfg(unix)]
 use values::event_filter;
 #[cfg(all(feature = "demo", target_os = "linux"))]
@@ -250,6 +254,9 @@ pub(super) enum Command {
     Send(Send),
     /// Take files that peers send, or those of the one who shows a code
     Receive(Receive),
+    /// List what the node that runs here sends, receives and fetches now; pause, resume or cancel it
+    #[cfg(unix)]
+    Transfers(TransfersArgs),
     /// Share files and folders with many, who fetch them from each other too
     Share(ShareArgs),
     /// List what the node shares whenever it runs, and what it keeps of what was fetched

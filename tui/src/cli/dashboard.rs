@@ -4,6 +4,7 @@
 mod contact;
 mod replay;
 mod requests;
+mod tunnels;
 #[cfg(unix)]
 mod window;
 
@@ -120,6 +121,7 @@ pub(super) async fn show(
         links: &links,
         peers: node.map(Node::peers),
         groups: node.and_then(Node::groups),
+        running: node.map(|node| node.desk().journal().running()),
     };
     tokio::select! {
         left = dash::run(source, options) => left,
@@ -183,7 +185,8 @@ where
 
 /// What the node shares and which groups it belongs to, each time that it has changed.
 fn own_commons(node: &Node) -> BoxStream<'static, Arc<Commons>> {
-    let lookout = Lookout::new(node.sharing().clone(), node.groups().cloned());
+    let running = node.desk().journal().running().clone();
+    let lookout = Lookout::new(node.sharing().clone(), node.groups().cloned(), running);
     let told = lookout.changes().scan(Commons::default(), |held, change| {
         held.apply(change);
         std::future::ready(Some(Arc::new(held.clone())))

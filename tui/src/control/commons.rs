@@ -41,5 +41,6 @@ pub(super) async fn changes(
 
 fn lookout(control: &Control) -> Lookout {
     let groups = control.groups_of_host().cloned();
-    Lookout::new(control.sharing().clone(), groups)
+    let running = control.desk().journal().running().clone();
+    Lookout::new(control.sharing().clone(), groups, running)
 }

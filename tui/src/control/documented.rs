@@ -155,12 +155,14 @@ fn every_key_of_what_is_shared_and_said_is_documented_and_no_other() {
         "invites": 1, "has_key": true, "refused": 0, "former": [former], "published": 1, "unkept": "a",
     });
     let post = serde_json::json!({"id": "a", "author": id, "sent_ms": 1, "text": "a"});
+    let transfer = files::transfer(id);
     let commons = serde_json::json!({
         "at_ms": 1, "contents": [content], "groups": [{"group": group, "posts": [post]}],
+        "transfers": [transfer],
     });
     let change = serde_json::json!({
         "at_ms": 1, "contents": [content], "contents_gone": [Hash::of(b"")], "groups": [group],
-        "posts": {"a": [post]}, "groups_gone": ["a"],
+        "posts": {"a": [post]}, "groups_gone": ["a"], "transfers": [transfer],
     });
     let commons: Commons = serde_json::from_value(commons).unwrap();
     let change: CommonsChange = serde_json::from_value(change).unwrap();

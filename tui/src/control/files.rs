@@ -23,7 +23,9 @@ use super::{
     server::{Control, parse, refused, understood},
     streams,
 };
-use crate::transfers::{Answer, ReceiveAsk, Recipient, SendAsk, Steps, Transfers, Whom, send};
+use crate::transfers::{
+    Answer, Order, ReceiveAsk, Recipient, SendAsk, Steps, Transfers, Whom, send,
+};
 
 /// Parts of a stream that wait to be sent.
 const AHEAD: usize = 4;
@@ -119,6 +121,45 @@ pub(super) async fn transfers(
 ) -> Result<Json<Transfers>, Refusal> {
     here(caller, FOR_WHOM)?;
     Ok(Json(control.desk().journal().transfers()))
+}
+
+/// Holds one of them up.
+pub(super) async fn pause(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path(transfer): Path<u64>,
+) -> Result<StatusCode, Refusal> {
+    order(&control, caller, transfer, Order::Pause)
+}
+
+/// Lets one of them go on.
+pub(super) async fn resume(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path(transfer): Path<u64>,
+) -> Result<StatusCode, Refusal> {
+    order(&control, caller, transfer, Order::Resume)
+}
+
+/// Ends one of them.
+pub(super) async fn cancel(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path(transfer): Path<u64>,
+) -> Result<StatusCode, Refusal> {
+    order(&control, caller, transfer, Order::Cancel)
+}
+
+fn order(
+    control: &Control,
+    caller: Caller,
+    transfer: u64,
+    order: Order,
+) -> Result<StatusCode, Refusal> {
+    here(caller, FOR_WHOM)?;
+    let done = control.desk().journal().running().order(transfer, order);
+    done.map_err(|error| Refusal::new(StatusCode::NOT_FOUND, error.to_string()))?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn sending(control: &Control, ticket: Ticket, selection: Selection, seat: Seat) -> Response {

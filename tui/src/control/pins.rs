@@ -25,6 +25,7 @@ use super::{
 use crate::{
     pins::{Freed, PinLine, PinLines},
     shares::why,
+    transfers::{Direction, What},
 };
 
 const FOR_WHOM: &str = "what is kept on a computer is listed and changed on that computer alone";
@@ -97,8 +98,16 @@ async fn pin(control: Control, ask: PinAsk, tell: mpsc::Sender<GetStep>) {
     let name = ask.name.as_deref().unwrap_or(&ask.link.name);
     let until = ask.until_ms.map(|until| until / 1000);
     let telling = shares::tell(sharing, control.book(), ask.link.hash, &progress, &tell);
+    let what = What {
+        direction: Direction::Fetching,
+        peer: None,
+        name: Some(name.to_owned()),
+        folder: None,
+    };
+    let pinning = sharing.pin(&ask.link, name, until, &progress);
+    let running = control.desk().journal().running();
     let pinned = tokio::select! {
-        pinned = sharing.pin(&ask.link, name, until, &progress) => pinned,
+        pinned = running.during(what, &progress, pinning) => pinned,
         () = tell.closed() => return,
         () = telling => return,
     };

@@ -243,6 +243,9 @@ fn router(control: Control) -> Router {
         .route("/services", get(services).post(reread_services))
         .route("/services/of", post(services_of))
         .route("/transfers", get(files::transfers))
+        .route("/transfers/{id}/pause", post(files::pause))
+        .route("/transfers/{id}/resume", post(files::resume))
+        .route("/transfers/{id}/cancel", post(files::cancel))
         .route("/book", get(book).post(reread_book))
         .route(
             "/remote/{id}/{*path}",

@@ -32,6 +32,7 @@ use crate::{
     pins::PinLine,
     searches::Asked,
     shares::{ShareLine, Wanted, not_found, why, words},
+    transfers::{Direction, Holds, What},
 };
 
 const FOR_WHOM: &str =
@@ -213,7 +214,19 @@ async fn fetch(control: Control, ask: GetAsk, tell: mpsc::Sender<GetStep>) {
     let getting = async {
         let known = book.borrow().clone();
         let link = Asked::link(&ask.link, sharing, known, control.groups_of_host()).await?;
-        sharing.get(&link, &target, &progress).await
+        let what = What {
+            direction: Direction::Fetching,
+            peer: None,
+            name: Some(link.name.clone()),
+            folder: Some(target.folder.clone()),
+        };
+        let getting = sharing.get(&link, &target, &progress);
+        control
+            .desk()
+            .journal()
+            .running()
+            .during(what, &progress, getting)
+            .await
     };
     let got = tokio::select! {
         got = getting => got,
@@ -247,9 +260,15 @@ pub(super) async fn tell(
     tell: &mpsc::Sender<GetStep>,
 ) {
     let mut notices = sharing.notices();
+    let mut holds = Holds::default();
     loop {
         let step = tokio::select! {
-            () = sleep(TELL_EVERY) => now(progress),
+            () = sleep(TELL_EVERY) => match holds.news(progress) {
+                Some(text) => GetStep::Hint {
+                    text: text.to_owned(),
+                },
+                None => now(progress),
+            },
             Ok(notice) = notices.recv() => {
                 if notice.hash() != hash {
                     continue;

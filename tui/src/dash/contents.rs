@@ -32,6 +32,7 @@ pub(super) struct Rates {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meters {
     of: BTreeMap<Hash, Meter>,
+    transfers: BTreeMap<u64, Meter>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,9 +56,33 @@ impl Meters {
             };
             let meter = self.of.entry(content.hash).or_insert(first);
             if (meter.received, meter.sent) != (content.received, content.sent) {
-                meter.moved(content, now.at_ms);
+                meter.moved((content.received, content.sent), now.at_ms);
             }
         }
+        let known: BTreeSet<u64> = now.transfers.iter().map(|it| it.id).collect();
+        self.transfers.retain(|id, _| known.contains(id));
+        for transfer in &now.transfers {
+            // What was there before does not come.
+            let moved = transfer.moved;
+            let came = moved.bytes_done.saturating_sub(moved.bytes_held);
+            let first = Meter {
+                at_ms: now.at_ms,
+                received: came,
+                sent: 0,
+                rates: Rates::default(),
+            };
+            let meter = self.transfers.entry(transfer.id).or_insert(first);
+            if meter.received != came {
+                meter.moved((came, 0), now.at_ms);
+            }
+        }
+    }
+
+    /// Bytes a second of a transfer, whichever way it goes, as they are at this time.
+    pub(super) fn of_transfer(&self, id: u64, now_ms: u64) -> u64 {
+        let meter = self.transfers.get(&id);
+        let moving = meter.filter(|it| now_ms.saturating_sub(it.at_ms) < STILL_MS);
+        moving.map_or(0, |meter| meter.rates.down)
     }
 
     /// As they are at this time.
@@ -69,7 +94,7 @@ impl Meters {
 }
 
 impl Meter {
-    fn moved(&mut self, content: &ContentView, at_ms: u64) {
+    fn moved(&mut self, (received, sent): (u64, u64), at_ms: u64) {
         let passed = at_ms.saturating_sub(self.at_ms).max(1);
         let was_still = passed >= STILL_MS || self.rates == Rates::default();
         let passed = if passed > 2 * LOOK_MS {
@@ -82,17 +107,14 @@ impl Meter {
             let moved = u128::from(now.saturating_sub(before)) * 1000;
             u64::try_from(moved / u128::from(passed)).unwrap_or(u64::MAX)
         };
-        let (down, up) = (
-            rate(content.received, self.received),
-            rate(content.sent, self.sent),
-        );
+        let (down, up) = (rate(received, self.received), rate(sent, self.sent));
         // Units come in lumps: two samples together are calmer.
         let calm = |now: u64, before: u64| if was_still { now } else { now / 2 + before / 2 };
         self.rates = Rates {
             down: calm(down, self.rates.down),
             up: calm(up, self.rates.up),
         };
-        (self.at_ms, self.received, self.sent) = (at_ms, content.received, content.sent);
+        (self.at_ms, self.received, self.sent) = (at_ms, received, sent);
     }
 }
 

@@ -18,6 +18,12 @@ pub(super) enum Context {
     Network,
     /// The flows have it.
     Flows,
+    /// The transfers have it.
+    Transfers,
+    /// What is known of a transfer is shown.
+    Transfer,
+    /// What is known of a connection is.
+    Flow,
     /// The map has it.
     Map,
     /// The members of groups have it.
@@ -53,6 +59,8 @@ pub(super) enum Context {
     Callers,
     /// The relays are, one of which may be preferred.
     Homes,
+    /// What a peer exposes is, of which a port may lead to one.
+    Services,
     /// What is to be done to a peer wants a second key.
     Sure,
     /// A column to sort by is being chosen.
@@ -83,6 +91,8 @@ pub(super) enum Action {
     Book,
     /// Lists who called and was not let in.
     Callers,
+    /// Ends the selected transfer.
+    CancelTransfer,
     Connect,
     Chord(Chord),
     Complete,
@@ -95,6 +105,8 @@ pub(super) enum Action {
     Follow,
     Freeze,
     Help,
+    /// Pauses the selected transfer, or lets it go on.
+    Hold,
     /// Lists the node's own relays.
     Homes,
     /// Shows more or fewer events.
@@ -117,10 +129,14 @@ pub(super) enum Action {
     SortMenu,
     Suspend,
     ToggleMask,
+    /// The charts by rate or by its logarithm.
+    ToggleScale,
     /// The map as rings or as a tree.
     ToggleTree,
     /// To the next peer in a direction of the map.
     Toward(Toward),
+    /// Asks what the peer of a flow exposes, for a port to lead there.
+    Tunnel,
     View(View),
     Zoom(Zoom),
 }
@@ -152,7 +168,13 @@ impl Action {
         let ask = matches!(self, Self::Ask(ask) if !matches!(ask, Ask::Ping | Ask::UntilDirect));
         ask || matches!(
             self,
-            Self::Connect | Self::Callers | Self::Homes | Self::Network(_)
+            Self::CancelTransfer
+                | Self::Connect
+                | Self::Callers
+                | Self::Hold
+                | Self::Homes
+                | Self::Network(_)
+                | Self::Tunnel
         )
     }
 }
@@ -198,15 +220,17 @@ impl Chord {
 pub(super) enum Group {
     Moving,
     Peers,
+    Transfers,
     Looking,
     Copying,
     Leaving,
 }
 
 impl Group {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Moving,
         Self::Peers,
+        Self::Transfers,
         Self::Looking,
         Self::Copying,
         Self::Leaving,
@@ -216,6 +240,7 @@ impl Group {
         match self {
             Self::Moving => "Moving about",
             Self::Peers => "Peers",
+            Self::Transfers => "Transfers",
             Self::Looking => "What is shown",
             Self::Copying => "Copying",
             Self::Leaving => "Leaving",
@@ -233,6 +258,7 @@ impl Group {
             Action::Ask(_) | Action::Callers | Action::Connect | Action::Details | Action::Open => {
                 Self::Peers
             }
+            Action::CancelTransfer | Action::Hold | Action::Tunnel => Self::Transfers,
             Action::Book
             | Action::Expand
             | Action::FaultsOnly
@@ -250,6 +276,7 @@ impl Group {
             | Action::SortBy(_)
             | Action::SortMenu
             | Action::ToggleMask
+            | Action::ToggleScale
             | Action::ToggleTree
             | Action::Zoom(_) => Self::Looking,
             Action::Chord(Chord::Copy) | Action::Copy(_) => Self::Copying,
@@ -413,7 +440,7 @@ use Context as C;
 /// What can have the focus.
 #[rustfmt::skip]
 const PANELS: &[Context] = &[
-    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events,
+    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events,
     C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts,
 ];
 const LIST: &[Context] = &[
@@ -422,6 +449,7 @@ const LIST: &[Context] = &[
     C::Pairs,
     C::Network,
     C::Flows,
+    C::Transfers,
     C::Map,
     C::Members,
     C::Links,
@@ -435,14 +463,22 @@ const LIST: &[Context] = &[
 ];
 #[rustfmt::skip]
 const MOVING: &[Context] = &[
-    C::Peers, C::Pairs, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events, C::Details,
+    C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events, C::Details,
     C::Help, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts,
 ];
-const OVER: &[Context] = &[C::Details, C::Stranger, C::Share, C::Help];
+const OVER: &[Context] = &[
+    C::Details,
+    C::Transfer,
+    C::Flow,
+    C::Stranger,
+    C::Share,
+    C::Help,
+];
 #[rustfmt::skip]
 const CALM: &[Context] = &[
-    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events,
-    C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts, C::Details, C::Stranger, C::Share, C::Help,
+    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events,
+    C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts, C::Details, C::Transfer, C::Flow, C::Stranger, C::Share,
+    C::Help,
 ];
 const EVERYWHERE: &[Context] = &[
     C::Peers,
@@ -450,6 +486,7 @@ const EVERYWHERE: &[Context] = &[
     C::Pairs,
     C::Network,
     C::Flows,
+    C::Transfers,
     C::Map,
     C::Members,
     C::Links,
@@ -460,6 +497,8 @@ const EVERYWHERE: &[Context] = &[
     C::Fellows,
     C::Posts,
     C::Details,
+    C::Transfer,
+    C::Flow,
     C::Stranger,
     C::Share,
     C::Help,
@@ -469,6 +508,7 @@ const EVERYWHERE: &[Context] = &[
     C::Name,
     C::Callers,
     C::Homes,
+    C::Services,
     C::Sure,
     C::Sort,
     C::Connect,
@@ -498,9 +538,13 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(ESC, OVER, Action::Back, None, Some("close")),
     bind(&[char('?')], CALM, Action::Help, Some("this help"), Some("help")),
     bind(&[char('/')], &[C::Peers, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Filter, Some("filter what is listed: part of a name, path=relay, rtt>100ms, state=fetching"), Some("filter")),
-    bind(ENTER, &[C::Flows, C::Members, C::Links, C::Events, C::Holders, C::Fellows, C::Posts], Action::Open, None, Some("peer")),
+    bind(ENTER, &[C::Transfer, C::Flow], Action::Open, None, Some("peer")),
+    bind(&[char('p')], &[C::Transfers, C::Transfer], Action::Hold, Some("pause the selected transfer, or let it go on"), Some("pause or resume")),
+    bind(&[char('x')], &[C::Transfers, C::Transfer], Action::CancelTransfer, Some("cancel it, after a second key"), Some("cancel")),
+    bind(ENTER, &[C::Members, C::Links, C::Events, C::Holders, C::Fellows, C::Posts], Action::Open, None, Some("peer")),
     bind(ENTER, &[C::Shares, C::Groups], Action::Open, None, Some("open")),
     bind(ENTER, PEER, Action::Open, Some("the page of the selected peer"), Some("open")),
+    bind(ENTER, &[C::Transfers, C::Flows], Action::Open, Some("what is known of a transfer or a connection; again, the peer at its other end"), Some("details")),
     bind(W, PEER, Action::Details, Some("why the selected peer is reached as it is"), Some("why")),
     bind(W, &[C::Details], Action::Details, None, None),
     bind(ENTER, &[C::Details], Action::Open, None, Some("open")),
@@ -518,8 +562,8 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(K, &[C::Map], Action::Toward(Toward::Up), None, None),
     bind(&[char('l'), key(KeyCode::Right)], &[C::Map], Action::Toward(Toward::Right), None, Some("right")),
     bind(&[char('t')], &[C::Map], Action::ToggleTree, Some("the map as rings or as a tree"), Some("tree")),
-    bind(J, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Down), Some("the next peer, or older events"), None),
-    bind(K, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
+    bind(J, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Down), Some("the next peer, or older events"), None),
+    bind(K, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
     bind(&[char(']'), char('j'), key(KeyCode::Down)], &[C::Page], Action::Move(Step::Down), Some("the next peer, on a page"), Some("next")),
     bind(&[char('['), char('k'), key(KeyCode::Up)], &[C::Page], Action::Move(Step::Up), Some("the previous peer, on a page"), Some("previous")),
     bind(&[char('l')], &[C::Events], Action::Level, Some("events: all, those of paths, warnings alone"), Some("level")),
@@ -528,6 +572,8 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(K, &[C::Events], Action::Move(Step::Up), None, Some("newer")),
     bind(J, &[C::Details], Action::Move(Step::Down), None, Some("next")),
     bind(K, &[C::Details], Action::Move(Step::Up), None, Some("previous")),
+    bind(J, &[C::Transfer, C::Flow], Action::Move(Step::Down), None, Some("next")),
+    bind(K, &[C::Transfer, C::Flow], Action::Move(Step::Up), None, Some("previous")),
     bind(J, &[C::Help], Action::Move(Step::Down), None, Some("down")),
     bind(K, &[C::Help], Action::Move(Step::Up), None, Some("up")),
     bind(&[char('g')], MOVING, Action::Chord(Chord::Go), None, None),
@@ -555,6 +601,10 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('n')], &[C::Network], Action::Network(NetworkRequest::Measure), Some("measure the NAT anew, in the network view"), Some("new report")),
     bind(&[char('u')], &[C::Network], Action::Network(NetworkRequest::RenewMappings), Some("have the router asked anew for its forwarded port, there too"), Some("renew mapping")),
     bind(&[char('h')], &[C::Network], Action::Homes, Some("prefer one of the relays as home, there too"), Some("home")),
+    bind(&[char('o')], &[C::Transfers, C::Flows, C::Transfer, C::Flow], Action::Tunnel, Some("open a tunnel: a port of this computer that leads to a service of the peer"), Some("open tunnel")),
+    bind(ENTER, &[C::Services], Action::Accept, None, Some("lead a port there")),
+    bind(J, &[C::Services], Action::Move(Step::Down), None, Some("down")),
+    bind(K, &[C::Services], Action::Move(Step::Up), None, Some("up")),
     bind(ENTER, &[C::Homes], Action::Accept, None, Some("prefer")),
     bind(J, &[C::Homes], Action::Move(Step::Down), None, Some("down")),
     bind(K, &[C::Homes], Action::Move(Step::Up), None, Some("up")),
@@ -585,6 +635,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('e')], &[C::Peers, C::Page, C::Pairs, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
     bind(&[char('+'), char('=')], PANELS, Action::Zoom(Zoom::In), Some("shorter time in the charts"), None),
     bind(&[char('-')], PANELS, Action::Zoom(Zoom::Out), Some("longer time in the charts"), None),
+    bind(&[char('L')], PANELS, Action::ToggleScale, Some("charts by their logarithm, which shows little beside much, or as they are"), None),
     bind(&[char('0')], PANELS, Action::Zoom(Zoom::Reset), Some("two minutes in the charts"), None),
     bind(&[char('y')], LIST, Action::Chord(Chord::Copy), None, Some("copy")),
     bind(&[char('v')], LIST, Action::ToggleMask, Some("hide addresses, for sharing the screen"), None),
@@ -606,9 +657,9 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(ENTER, &[C::Name], Action::Accept, None, Some("name")),
     bind(&[char('y'), key(KeyCode::Enter)], &[C::Sure], Action::Accept, None, Some("yes")),
     bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, None, Some("quit")),
-    bind(ESC, &[C::Peers, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
+    bind(ESC, &[C::Peers, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
     bind(ESC, &[C::Filter], Action::Back, None, Some("clear")),
-    bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Callers, C::Homes, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
+    bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Callers, C::Homes, C::Services, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
     bind(&[char('q')], CALM, Action::Quit, Some("quit"), Some("quit")),
     bind(&[char('Q')], CALM, Action::QuitKeepingScreen, Some("quit, leaving the screen in the terminal"), None),
 ];

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What a file may give other keys, as it calls it. Movement, Enter, Esc, ^C and what follows the first key of two stay as they are.
-const NAMES: [(&str, Action); 44] = [
+const NAMES: [(&str, Action); 48] = [
     ("overview", Action::View(View::Overview)),
     ("peers", Action::View(View::Peers)),
     ("network", Action::View(View::Network)),
@@ -34,6 +34,10 @@ const NAMES: [(&str, Action); 44] = [
     ("disconnect", Action::Ask(Ask::Disconnect)),
     ("block", Action::Ask(Ask::Block)),
     ("accept", Action::Callers),
+    ("scale", Action::ToggleScale),
+    ("tunnel", Action::Tunnel),
+    ("pause", Action::Hold),
+    ("cancel", Action::CancelTransfer),
     ("measure", Action::Network(NetworkRequest::Measure)),
     ("renew", Action::Network(NetworkRequest::RenewMappings)),
     ("home", Action::Homes),

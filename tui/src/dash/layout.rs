@@ -31,6 +31,8 @@ pub(super) enum Panel {
     Pairs,
     Network,
     Flows,
+    /// Files that come and go.
+    Transfers,
     Map,
     /// Members of groups.
     Members,
@@ -68,6 +70,7 @@ pub(super) struct Areas {
     /// The peer page, in the place of the table.
     pub(super) page: Option<PageAreas>,
     pub(super) flows: Option<Rect>,
+    pub(super) transfers: Option<Rect>,
     pub(super) map: Option<Rect>,
     pub(super) members: Option<Rect>,
     pub(super) links: Option<Rect>,
@@ -98,6 +101,8 @@ pub(super) struct Wanted {
     pub(super) rows: usize,
     /// Whether any flow is open: for a card of them.
     pub(super) flows: bool,
+    /// Transfers that go on.
+    pub(super) transfers: usize,
     /// Rows of the pairs' table, on a page.
     pub(super) pairs: usize,
     /// Events that are listed, up to what a page shows.
@@ -142,7 +147,7 @@ impl Areas {
             View::Peers if wanted.page => frame.page(screen, body, wanted),
             View::Peers => frame.single(body, Panel::Peers),
             View::Network => frame.single(body, Panel::Network),
-            View::Flows => frame.single(body, Panel::Flows),
+            View::Flows => frame.flows(body, wanted),
             View::Map => frame.map(body, wanted),
             View::Events => frame.events(body, wanted.diagnoses),
             View::Shares => frame.shares(body, wanted),
@@ -239,6 +244,10 @@ impl Areas {
                 flows: Some(body),
                 ..self
             },
+            Panel::Transfers => Self {
+                transfers: Some(body),
+                ..self
+            },
             Panel::Map => Self {
                 map: Some(body),
                 ..self
@@ -275,6 +284,27 @@ impl Areas {
                 posts: Some(body),
                 ..self
             },
+        }
+    }
+
+    /// Transfers above the connections that carry them, if there are any; with less room what has the focus.
+    fn flows(self, body: Rect, wanted: Wanted) -> Self {
+        const HEADED: u16 = 3;
+        if wanted.transfers == 0 {
+            return self.single(body, Panel::Flows);
+        }
+        if body.height < 4 * HEADED {
+            return self.single(body, wanted.focus);
+        }
+        let rows = u16::try_from(wanted.transfers).unwrap_or(u16::MAX);
+        let height = rows.saturating_add(HEADED).min(body.height / 2);
+        let [transfers, flows] = body.layout(&Layout::vertical([
+            Constraint::Length(height),
+            Constraint::Fill(1),
+        ]));
+        Self {
+            transfers: Some(transfers),
+            ..self.single(flows, Panel::Flows)
         }
     }
 
@@ -406,6 +436,7 @@ impl Areas {
             Panel::Events => (self.page.map_or(self.events, |page| page.events), 0),
             Panel::Pairs => (self.page.and_then(|page| page.pairs), 1),
             Panel::Flows => (self.flows, 1),
+            Panel::Transfers => (self.transfers, 1),
             Panel::Members => (self.members, 1),
             Panel::Links => (self.links, 1),
             Panel::Shares => (self.shares, 1),

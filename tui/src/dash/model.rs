@@ -38,8 +38,11 @@ use super::{
     note::note_lines,
     prompt::{Known, Prompt},
     sort::Sort,
+    stack::Scale,
     tabs::View,
     trail::Trails,
+    transfers,
+    window::Window,
     words::{Level, Words, is_warning},
 };
 
@@ -84,6 +87,11 @@ pub(super) struct Model {
     pub(super) level: Level,
     pub(super) pairs: List,
     pub(super) flows: List,
+    /// Where this computer's ports lead: to services of peers, by peer and name.
+    pub(super) tunnels: BTreeMap<(PeerId, String), String>,
+    /// Transfers, of which the selected one stays selected wherever its row goes.
+    pub(super) transfers: List,
+    pub(super) transfer: Option<u64>,
     /// The first line of the network's report.
     pub(super) network: List,
     /// Members of groups, and the links between them.
@@ -117,6 +125,7 @@ pub(super) struct Model {
     /// How many posts there were of each group when it was told that they are read.
     pub(super) read: BTreeMap<String, usize>,
     pub(super) window: Window,
+    pub(super) scale: Scale,
     pub(super) masked: bool,
     pub(super) overlay: Option<Overlay>,
     /// The first key of a chord was pressed.
@@ -174,6 +183,16 @@ pub(super) enum Overlay {
     Connect(Connect),
     Share,
     Details,
+    /// What is known of the selected transfer or connection.
+    Flow,
+    /// What a peer exposes, of which one is chosen.
+    Services {
+        peer: PeerId,
+        services: Vec<String>,
+        at: usize,
+    },
+    /// Whether this transfer is to be cancelled.
+    Cancel(u64),
     /// What is known of somebody to whom there is no link.
     Stranger(PeerId),
     /// The row of the menu that is chosen by Enter.
@@ -217,47 +236,6 @@ pub(super) struct Notice {
     pub(super) text: String,
     pub(super) role: Role,
     pub(super) until: Duration,
-}
-
-/// The time that charts span.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Window {
-    HalfMinute,
-    #[default]
-    TwoMinutes,
-    TenMinutes,
-}
-
-impl Window {
-    pub(super) fn seconds(self) -> usize {
-        match self {
-            Self::HalfMinute => 30,
-            Self::TwoMinutes => 120,
-            Self::TenMinutes => 600,
-        }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::HalfMinute => "30 s",
-            Self::TwoMinutes => "2 min",
-            Self::TenMinutes => "10 min",
-        }
-    }
-
-    pub(super) fn shorter(self) -> Self {
-        match self {
-            Self::HalfMinute | Self::TwoMinutes => Self::HalfMinute,
-            Self::TenMinutes => Self::TwoMinutes,
-        }
-    }
-
-    pub(super) fn longer(self) -> Self {
-        match self {
-            Self::HalfMinute => Self::TwoMinutes,
-            Self::TwoMinutes | Self::TenMinutes => Self::TenMinutes,
-        }
-    }
 }
 
 impl Data {
@@ -315,6 +293,9 @@ impl Model {
             level: Level::default(),
             pairs: List::default(),
             flows: List::default(),
+            tunnels: BTreeMap::new(),
+            transfers: List::default(),
+            transfer: None,
             network: List::default(),
             members: List::default(),
             links: List::default(),
@@ -339,6 +320,7 @@ impl Model {
             post_filter: Filter::default(),
             read: BTreeMap::new(),
             window: Window::default(),
+            scale: Scale::default(),
             masked: false,
             overlay: None,
             chord: None,
@@ -493,6 +475,7 @@ impl Model {
             details: matches!(self.overlay, Some(Overlay::Details)),
             rows: self.data().snapshot.peers.len() + self.absent.len(),
             flows: has_flows(&self.data().snapshot),
+            transfers: transfers::all(self.data()).len(),
             pairs: self.page_peer().map_or(0, |peer| peer.pairs.len()),
             events: self
                 .page
@@ -542,6 +525,7 @@ impl Model {
                 Panel::Pairs => Context::Pairs,
                 Panel::Network => Context::Network,
                 Panel::Flows => Context::Flows,
+                Panel::Transfers => Context::Transfers,
                 Panel::Map => Context::Map,
                 Panel::Members => Context::Members,
                 Panel::Links => Context::Links,
@@ -560,9 +544,12 @@ impl Model {
             Some(Overlay::Name { .. }) => Context::Name,
             Some(Overlay::Callers { .. }) => Context::Callers,
             Some(Overlay::Homes { .. }) => Context::Homes,
-            Some(Overlay::Confirm { .. }) => Context::Sure,
+            Some(Overlay::Services { .. }) => Context::Services,
+            Some(Overlay::Confirm { .. } | Overlay::Cancel(_)) => Context::Sure,
             Some(Overlay::Sort { .. }) => Context::Sort,
             Some(Overlay::Details) => Context::Details,
+            Some(Overlay::Flow) if self.focus == Panel::Transfers => Context::Transfer,
+            Some(Overlay::Flow) => Context::Flow,
             Some(Overlay::Stranger(_)) => Context::Stranger,
             Some(Overlay::ConfirmQuit { .. }) => Context::Confirm,
         }
@@ -574,7 +561,7 @@ impl Model {
         self.page = None;
         self.stranger = None;
         self.expanded = false;
-        self.focus = view.panels().first().copied().unwrap_or(Panel::Peers);
+        self.focus = self.panels().first().copied().unwrap_or(Panel::Peers);
     }
 
     /// Opens the selected peer's page, if a peer is selected.
@@ -620,6 +607,10 @@ impl Model {
                 let count = flows(&self.data().snapshot).len();
                 Some((&mut self.flows, count))
             }
+            Panel::Transfers => {
+                let count = transfers::all(self.data()).len();
+                Some((&mut self.transfers, count))
+            }
             Panel::Members => {
                 let count = group::members(self).len();
                 Some((&mut self.members, count))
@@ -654,6 +645,9 @@ impl Model {
         match self.page {
             Some(_) => &[Panel::Page, Panel::Pairs, Panel::Events],
             None if self.view == View::Map && !group::is_shared(self.data()) => &[Panel::Map],
+            None if self.view == View::Flows && transfers::all(self.data()).is_empty() => {
+                &[Panel::Flows]
+            }
             None => self.view.panels(),
         }
     }
@@ -698,20 +692,17 @@ impl Model {
             self.links.keep(links, areas.list_rows(Panel::Links));
         }
         match self.view {
+            View::Flows => self.arrange_transfers(),
             View::Shares => self.arrange_shares(),
             View::Groups => self.arrange_joined(),
-            View::Overview
-            | View::Peers
-            | View::Network
-            | View::Flows
-            | View::Map
-            | View::Events => {}
+            View::Overview | View::Peers | View::Network | View::Map | View::Events => {}
         }
     }
 
     /// What is selected may be gone, or the groups may be shared no more.
     fn arrange_groups(&mut self) {
-        if self.view == View::Map && !self.panels().contains(&self.focus) {
+        let may_go = matches!(self.view, View::Map | View::Flows);
+        if may_go && !self.panels().contains(&self.focus) {
             self.focus = self.panels().first().copied().unwrap_or(Panel::Peers);
         }
         if let Some(id) = self.stranger
@@ -734,6 +725,7 @@ impl Model {
             | Panel::Pairs
             | Panel::Network
             | Panel::Flows
+            | Panel::Transfers
             | Panel::Map => About::Peers,
         }
     }

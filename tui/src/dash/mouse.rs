@@ -161,6 +161,7 @@ fn panel_at(model: &Model, at: Position) -> Option<Panel> {
         (page.and_then(|page| page.events), Panel::Events),
         (areas.events, Panel::Events),
         (areas.flows, Panel::Flows),
+        (areas.transfers, Panel::Transfers),
         (areas.map, Panel::Map),
         (areas.members, Panel::Members),
         (areas.links, Panel::Links),

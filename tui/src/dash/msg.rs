@@ -7,7 +7,7 @@ use peerway::{Event, NodeSnapshot, PeerId, SwarmSnapshot, Ticket};
 use ratatui::layout::Rect;
 
 use super::{Answer, NetworkRequest, Outage, People, Request};
-use crate::{Commons, ServiceChange};
+use crate::{Commons, ServiceChange, TransferOrder};
 
 #[derive(Clone, Debug)]
 pub(super) enum Msg {
@@ -33,6 +33,12 @@ pub(super) enum Msg {
     Answered(PeerId, Request, Result<Answer, String>),
     /// What was asked about the network is under way, or why not.
     OfNetwork(NetworkRequest, Result<(), String>),
+    /// What was wanted of a transfer is so, or why not.
+    Ordered(u64, TransferOrder, Result<(), String>),
+    /// What a peer exposes to this node, or why that is not known.
+    Services(PeerId, Result<Vec<String>, String>),
+    /// Where a service of a peer is found now, or why it is not.
+    Tunnel(PeerId, String, Result<String, String>),
     /// Nothing more is recorded, for this reason.
     Unrecorded(String),
     /// The dashboard was to be suspended, and there is no shell that would continue it.
@@ -48,6 +54,12 @@ pub(super) enum Effect {
     Connect(Ticket),
     Ask(PeerId, Request),
     AskNetwork(NetworkRequest),
+    /// Ask what a peer exposes.
+    Services(PeerId),
+    /// Lead a port to one of its services.
+    Tunnel(PeerId, String),
+    /// Pause, resume or cancel a transfer.
+    Order(u64, TransferOrder),
     /// What was said in this group counts as read.
     HaveRead(String),
     Copy(String),

@@ -1,4 +1,4 @@
-//! What Enter leads to: the page of the peer that the selected row is about, or what is known of one that has none.
+//! What Enter leads to: what is known of a flow, the page of the peer that the selected row is about, or what is known of one that has none.
 
 use std::time::Duration;
 
@@ -11,15 +11,23 @@ use super::{
     layout::Panel,
     look::Role,
     model::{Model, Overlay},
+    transfers,
     update::notify,
 };
 
 /// The page of the peer that the selected row is about.
 pub(super) fn open(model: &mut Model, now: Duration) {
     let peer = match model.focus {
-        Panel::Flows => {
-            let flows = flows(&model.data().snapshot);
-            flows.get(model.flows.at).map(|(peer, _)| peer.id)
+        Panel::Flows | Panel::Transfers => {
+            let is_there = if model.focus == Panel::Transfers {
+                transfers::selected(model).is_some()
+            } else {
+                !flows(&model.data().snapshot).is_empty()
+            };
+            if is_there {
+                model.overlay = Some(Overlay::Flow);
+            }
+            return;
         }
         Panel::Events => {
             let event = model.listed_events().nth(model.events.at);
@@ -64,6 +72,26 @@ pub(super) fn open(model: &mut Model, now: Duration) {
     }
     model.select(peer);
     model.open_page();
+}
+
+/// The page of the peer at the other end of the selected flow.
+pub(super) fn open_other_end(model: &mut Model, now: Duration) {
+    let peer = if model.focus == Panel::Transfers {
+        transfers::selected(model).and_then(|it| it.peer)
+    } else {
+        let flows = flows(&model.data().snapshot);
+        flows.get(model.flows.at).map(|(peer, _)| peer.id)
+    };
+    match peer {
+        Some(peer) if model.data().snapshot.peer(peer).is_some() => {
+            model.select(peer);
+            model.open_page();
+        }
+        Some(_) | None => {
+            let text = "it comes from many, or from whom there is no link: 7 shows with whom";
+            notify(model, text.to_owned(), Role::Warn, now);
+        }
+    }
 }
 
 /// Members of a group may be linked to others alone: there is no page of them, but what those say.

@@ -84,6 +84,9 @@ impl<W: Write> Recorder<W> {
         for content in commons.contents.iter_mut().filter(|_| masked) {
             content.path = PathBuf::from("hidden");
         }
+        for transfer in commons.transfers.iter_mut().filter(|_| masked) {
+            transfer.folder = None;
+        }
         let value = self.masked(&commons, masked)?;
         self.write(&Line::Commons(value))
     }

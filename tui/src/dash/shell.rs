@@ -29,7 +29,7 @@ use super::{
     terminal::Screen,
     update::update,
 };
-use crate::Told;
+use crate::{Told, TransferOrder};
 
 /// Whoever stops a node should know what that means.
 const STANDSTILL: &str = "this node and its links stand still until fg\n";
@@ -140,6 +140,9 @@ impl Shell {
                     Effect::Connect(ticket) => self.dial(ticket),
                     Effect::Ask(peer, request) => self.ask(peer, request),
                     Effect::AskNetwork(request) => self.ask_network(request),
+                    Effect::Order(id, order) => self.order(id, order),
+                    Effect::Services(peer) => self.ask_for_services(peer),
+                    Effect::Tunnel(peer, service) => self.open_tunnel(peer, service),
                     // It is asked again with the next post.
                     Effect::HaveRead(group) => {
                         drop(self.source.commands.try_send(Command::HaveRead(group)));
@@ -256,6 +259,49 @@ impl Shell {
             let result = answer.await.unwrap_or_else(|_| Err(BUSY.to_owned()));
             Msg::OfNetwork(request, result)
         }));
+    }
+
+    fn order(&self, id: u64, order: TransferOrder) {
+        let (reply, answer) = oneshot::channel();
+        // As below.
+        let command = Command::Transfer { id, order, reply };
+        let _ = self.source.commands.try_send(command);
+        self.dials.push(Box::pin(async move {
+            let done = answer.await.unwrap_or_else(|_| Err(BUSY.to_owned()));
+            Msg::Ordered(id, order, done)
+        }));
+    }
+
+    fn ask_for_services(&self, peer: peerway::PeerId) {
+        let (reply, answer) = oneshot::channel();
+        // As below.
+        let _ = self
+            .source
+            .commands
+            .try_send(Command::Services { peer, reply });
+        self.dials.push(Box::pin(async move {
+            let services = answer.await.unwrap_or_else(|_| Err(BUSY.to_owned()));
+            Msg::Services(peer, services)
+        }));
+    }
+
+    fn open_tunnel(&mut self, peer: peerway::PeerId, service: String) {
+        let (replies, answers) = mpsc::channel(ANSWERS);
+        let command = Command::Tunnel {
+            peer,
+            service: service.clone(),
+            replies,
+        };
+        let answer = move |addr| Msg::Tunnel(peer, service.clone(), addr);
+        if self.source.commands.try_send(command).is_err() {
+            let refused = Err(BUSY.to_owned());
+            self.answers.push(stream::iter([answer(refused)]).boxed());
+            return;
+        }
+        let answers = stream::unfold(answers, |mut answers| async {
+            answers.recv().await.map(|answer| (answer, answers))
+        });
+        self.answers.push(answers.map(answer).boxed());
     }
 
     fn dial(&self, ticket: peerway::Ticket) {

@@ -6,7 +6,7 @@ use peerway::PeerId;
 
 use super::{
     history::{History, Rate, Track},
-    model::Window,
+    window::Window,
 };
 
 /// Peers with a shade of their own; all others share one.
@@ -120,6 +120,71 @@ pub(super) fn round_up(value: u64) -> u64 {
 /// Where less than this goes through, the charts look idle.
 pub(super) const LEAST_SCALE: u64 = 1000;
 
+/// How high what is charted stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Scale {
+    #[default]
+    Linear,
+    /// By its logarithm, which shows little beside much.
+    Log,
+}
+
+impl Scale {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Linear => Self::Log,
+            Self::Log => Self::Linear,
+        }
+    }
+
+    /// What titles say of it, after `before`.
+    pub(super) fn name(self, before: &str) -> String {
+        match self {
+            Self::Linear => String::new(),
+            Self::Log => format!("{before}log"),
+        }
+    }
+
+    /// How high a value stands, as a part of `full`; what is less than `least` is next to nothing.
+    pub(super) fn part(self, value: f64, full: f64, least: f64) -> f64 {
+        let part = match self {
+            Self::Linear => value / full,
+            Self::Log => (value / least).ln_1p() / (full / least).ln_1p(),
+        };
+        part.clamp(0.0, 1.0)
+    }
+
+    /// What stands so high.
+    pub(super) fn at(self, part: f64, full: f64, least: f64) -> f64 {
+        match self {
+            Self::Linear => full * part,
+            Self::Log => least * ((full / least).ln_1p() * part).exp_m1(),
+        }
+    }
+
+    /// The rate that stands as high on a chart that is linear.
+    pub(super) fn flat(self, rate: u64, full: u64) -> u64 {
+        match self {
+            Self::Linear => rate,
+            Self::Log => {
+                let (rate, full) = (rate as f64, full as f64);
+                // Nothing but 0 is nothing.
+                (self.part(rate, full, LEAST_SCALE as f64) * full).ceil() as u64
+            }
+        }
+    }
+
+    /// The same of all that is stacked in a column: each has its part of the height of all.
+    pub(super) fn flat_column(self, rates: &[u64], full: u64) -> Vec<u64> {
+        let sum = rates.iter().copied().fold(0, u64::saturating_add);
+        let height = self.flat(sum, full);
+        let part = |rate: u64| u128::from(rate) * u128::from(height) / u128::from(sum.max(1));
+        let each = rates.iter().map(|rate| part(*rate));
+        each.map(|part| u64::try_from(part).unwrap_or(u64::MAX))
+            .collect()
+    }
+}
+
 /// How far a cell is filled, in eighths, and by which series most of all.
 pub(super) type Filling = Option<(u64, usize)>;
 
@@ -190,6 +255,27 @@ mod tests {
         }
         assert_eq!(shared_scale(14_200_000, 1_100_000, 8), (2_500_000, 1));
         assert_eq!(shared_scale(3_000_000, 3_000_000, 8), (800_000, 4));
+    }
+
+    #[test]
+    fn a_logarithm_lifts_what_is_little_and_leaves_both_ends_where_they_are() {
+        let full = 15_000_000;
+        for scale in [Scale::Linear, Scale::Log] {
+            assert_eq!((scale.flat(0, full), scale.flat(full, full)), (0, full));
+            let steps = (0..1000).map(|step| scale.flat(step * full / 1000, full));
+            assert!(steps.is_sorted());
+            for part in [0.0, 0.25, 0.5, 1.0] {
+                let back = scale.part(scale.at(part, 9e6, 1e3), 9e6, 1e3);
+                assert!((back - part).abs() < 1e-9, "{back} {part}");
+            }
+        }
+        assert_eq!(Scale::Linear.flat(150_000, full), 150_000);
+        let little = Scale::Log.flat(150_000, full);
+        assert!((full / 2..full * 6 / 10).contains(&little), "{little}");
+        let column = Scale::Log.flat_column(&[100_000, 50_000], full);
+        assert_eq!(column[0] / 2, column[1]);
+        assert!(column.iter().sum::<u64>().abs_diff(little) <= 2);
+        assert_eq!(Scale::Log.flat_column(&[0, 0], full), [0, 0]);
     }
 
     #[test]

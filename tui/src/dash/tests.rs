@@ -12,5 +12,6 @@ mod large;
 mod mouse;
 mod robustness;
 mod screens;
+mod transfers;
 mod truth;
 mod views;

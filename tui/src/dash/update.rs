@@ -18,17 +18,19 @@ use super::{
     list::List,
     look::Role,
     map::{Map, Toward, Who, branches},
-    model::{Model, Notice, Overlay, Window},
+    model::{Model, Notice, Overlay},
     mouse,
     msg::{Effect, Msg},
-    open::{open, without_link},
+    open::{open, open_other_end, without_link},
     prompt::{self, Order, Prompt},
     sort::{Column, Sort},
     tabs::View,
+    transfers, tunnels,
     view::{has_rings, report_lines, rings_field},
+    window::Window,
     words::{Standing, Words},
 };
-use crate::{ServiceChange, kept::State, printable::printable};
+use crate::{ServiceChange, TransferOrder, kept::State, printable::printable};
 
 /// How long a notice stays.
 const NOTICE_TIME: Duration = Duration::from_secs(5);
@@ -96,6 +98,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             model.dirty = true;
             asking::answered(model, peer, &request, answer, now);
         }
+        it @ (Msg::Ordered(..) | Msg::Services(..) | Msg::Tunnel(..)) => answered(model, it, now),
         Msg::Unrecorded(reason) => {
             model.recording = false;
             let text = format!("nothing more is recorded: {reason}");
@@ -150,8 +153,10 @@ pub(super) fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &
         return;
     }
     let context = model.context();
-    model.chord = None;
+    let is_second = model.chord.take().is_some();
     match model.keys.find(context, key) {
+        // What was begun is not done, and nothing else either.
+        Some(Action::Back) if is_second => {}
         Some(action) => act(model, action, now, effects),
         None if context.is_written() => type_key(model, key),
         None => {}
@@ -177,11 +182,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         Action::Copy(what) => copy(model, what, now, effects),
         Action::Complete => complete(model),
         Action::Prompt => model.overlay = Some(Overlay::Prompt(Prompt::default())),
-        Action::Recall(which) => {
-            if let Some(Overlay::Prompt(prompt)) = &mut model.overlay {
-                prompt.recall(&model.history, which == Recall::Older);
-            }
-        }
+        Action::Recall(which) => recall(model, which),
         Action::Chord(chord) => model.chord = Some(chord),
         Action::Details => toggle_details(model, now),
         Action::FaultsOnly => model.faults_only = !model.faults_only,
@@ -195,6 +196,9 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
                 _ => Some(Overlay::Help { scrolled: 0 }),
             };
         }
+        Action::CancelTransfer => transfers::ask_to_cancel(model, now),
+        Action::Tunnel => tunnels::look(model, now, effects),
+        Action::Hold => transfers::hold(model, now, effects),
         Action::Homes => asking::list_homes(model, now),
         Action::Level => {
             model.level = model.level.next();
@@ -205,6 +209,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         Action::NextPanel => model.step_panel(1),
         Action::Open => match model.overlay.take() {
             Some(Overlay::Details) => model.open_page(),
+            Some(Overlay::Flow) => open_other_end(model, now),
             _ => open(model, now),
         },
         Action::PreviousPanel => model.step_panel(-1),
@@ -229,6 +234,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         }
         Action::Suspend => effects.push(Effect::Suspend),
         Action::ToggleMask => model.masked = !model.masked,
+        Action::ToggleScale => model.scale = model.scale.other(),
         Action::ToggleTree => model.as_tree = !model.as_tree,
         Action::Toward(toward) => go_toward(model, toward),
         Action::View(view) => model.go_to(view),
@@ -324,6 +330,14 @@ fn accept(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
         Some(Overlay::Confirm { peer, request }) => {
             return asking::send(model, peer, request, now, effects);
         }
+        Some(Overlay::Services { peer, services, at }) => {
+            let service = services.into_iter().nth(at);
+            let Some(service) = service else { return };
+            return tunnels::choose(model, peer, service, now, effects);
+        }
+        Some(Overlay::Cancel(id)) => {
+            return effects.push(Effect::Order(id, TransferOrder::Cancel));
+        }
         Some(Overlay::Callers { at }) => {
             let caller = model.callers().get(at).map(|caller| caller.id);
             if let Some(peer) = caller {
@@ -372,6 +386,23 @@ fn ask_selected(model: &mut Model, ask: Ask, now: Duration, effects: &mut Vec<Ef
     match asking::subject(model) {
         Some(peer) => asking::begin(model, peer, ask, now, effects),
         None => notify(model, "no peer is selected".to_owned(), Role::Warn, now),
+    }
+}
+
+/// What was asked about flows is answered.
+fn answered(model: &mut Model, msg: Msg, now: Duration) {
+    if let Msg::Ordered(id, order, done) = msg {
+        transfers::ordered(model, id, order, done, now);
+    } else if let Msg::Services(peer, services) = msg {
+        tunnels::offered(model, peer, services, now);
+    } else if let Msg::Tunnel(peer, service, addr) = msg {
+        tunnels::opened(model, peer, &service, addr, now);
+    }
+}
+
+fn recall(model: &mut Model, which: Recall) {
+    if let Some(Overlay::Prompt(prompt)) = &mut model.overlay {
+        prompt.recall(&model.history, which == Recall::Older);
     }
 }
 
@@ -525,6 +556,7 @@ fn copy_panel(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
         Panel::Pairs => areas.page.and_then(|page| page.pairs),
         Panel::Network => areas.network,
         Panel::Flows => areas.flows,
+        Panel::Transfers => areas.transfers,
         Panel::Map => areas.map,
         Panel::Members => areas.members,
         Panel::Links => areas.links,
@@ -564,6 +596,8 @@ pub(super) fn step_by(model: &mut Model, step: Step) {
         *at = moved(*at, step, columns, columns);
     } else if let Some(Overlay::Callers { at }) = &mut model.overlay {
         *at = moved(*at, step, callers, callers);
+    } else if let Some(Overlay::Services { services, at, .. }) = &mut model.overlay {
+        *at = moved(*at, step, services.len(), services.len());
     } else if let Some(Overlay::Homes { at }) = &mut model.overlay {
         *at = moved(*at, step, homes, homes);
     } else if let Some(Overlay::Help { scrolled }) = &mut model.overlay {
@@ -571,6 +605,8 @@ pub(super) fn step_by(model: &mut Model, step: Step) {
         let lines = keymap::help(model.read_only).count() + 1 + Standing::ALL.len();
         let positions = lines.saturating_sub(help_page) + 1;
         *scrolled = moved(*scrolled, step, help_page, positions);
+    } else if matches!(model.overlay, Some(Overlay::Flow)) {
+        step_in_panel(model, step, &areas);
     } else if model.overlay.is_some() {
         step_in_table(model, step, &areas);
     } else {
@@ -585,6 +621,7 @@ fn step_in_panel(model: &mut Model, step: Step, areas: &Areas) {
         Panel::Map => step_in_table(model, step, areas),
         Panel::Pairs
         | Panel::Flows
+        | Panel::Transfers
         | Panel::Members
         | Panel::Links
         | Panel::Events

@@ -26,6 +26,7 @@ mod stranger;
 mod table;
 mod tabs;
 mod throughput;
+mod transfers;
 mod typing;
 
 use ratatui::{
@@ -107,6 +108,14 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
         height: screen.height.saturating_sub(1),
         ..screen
     };
+    overlay(model, frame, body, areas.details);
+    if let Some(chord) = model.chord {
+        menus::following(model, chord, frame, body);
+    }
+}
+
+/// What lies over the rest; `room` is for the details, where they stand below the table.
+fn overlay(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Option<Rect>) {
     match &model.overlay {
         Some(Overlay::Help { scrolled }) => help::help(model, *scrolled, frame, body),
         Some(Overlay::Connect(connect)) => dialogs::connect(model, connect, frame, body),
@@ -115,7 +124,12 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
         Some(Overlay::Sort { at }) => menus::sort(model, *at, frame, body),
         Some(Overlay::Share) => share::share(model, frame, body),
         Some(Overlay::Stranger(peer)) => stranger::stranger(model, peer, frame, body),
-        Some(Overlay::Details) => details::details(model, frame, body, areas.details),
+        Some(Overlay::Services { peer, services, at }) => {
+            menus::services(model, (peer, services, *at), frame, body);
+        }
+        Some(Overlay::Flow) => transfers::details(model, frame, body),
+        Some(Overlay::Cancel(id)) => dialogs::cancel(model, *id, frame, body),
+        Some(Overlay::Details) => details::details(model, frame, body, room),
         Some(Overlay::ConfirmQuit { .. }) => dialogs::confirm_quit(model, frame, body),
         Some(Overlay::Name { peer, input }) => dialogs::name(model, peer, input, frame, body),
         Some(Overlay::Confirm { peer, request }) => {
@@ -123,13 +137,13 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
         }
         Some(Overlay::Filter { .. } | Overlay::Prompt(_)) | None => {}
     }
-    if let Some(chord) = model.chord {
-        menus::following(model, chord, frame, body);
-    }
 }
 
-/// Shares, and groups that were joined.
+/// Transfers, shares, and groups that were joined.
 fn commons(model: &Model, frame: &mut Frame<'_>, areas: &Areas) {
+    if let Some(area) = areas.transfers {
+        transfers::transfers(model, frame, area);
+    }
     if let Some(area) = areas.shares {
         content::shares(model, frame, area);
     }

@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{End, Offers, Step, Steps, Teller, journal::Journal};
+use super::{Direction, End, Offers, Step, Steps, Teller, What, journal::Journal};
 use crate::book::Book;
 
 /// Who receive at a time.
@@ -46,7 +46,6 @@ struct State {
     takers: Vec<Taker>,
     /// Offers that wait for an answer, by the number of their transfer.
     questions: BTreeMap<u64, oneshot::Sender<bool>>,
-    transfers: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -158,7 +157,7 @@ impl Desk {
     async fn take(&self, taker: &Taker, connection: &Connection, is_taken: &AtomicBool) {
         let Taker { inbox, teller, .. } = taker;
         let peer = connection.peer();
-        let transfer = self.number();
+        let transfer = self.journal().running().number();
         let offered = match inbox.offered(connection).await {
             Ok(offered) => offered,
             Err(error) => {
@@ -185,8 +184,17 @@ impl Desk {
         is_taken.store(true, Relaxed);
         let first = offered.offer().names.first().cloned();
         let progress = Progress::default();
+        let what = What {
+            direction: Direction::Receiving,
+            peer: Some(peer),
+            name: first.clone(),
+            folder: Some(inbox.folder().to_owned()),
+        };
+        let shown = self.journal().running().show(transfer, what, &progress);
         let taking = offered.accept(&progress);
-        let step = match teller.during(transfer, &progress, taking).await {
+        let taken = teller.during(transfer, &progress, taking).await;
+        drop(shown);
+        let step = match taken {
             Ok(report) => {
                 let (folder, end) = (inbox.folder().to_owned(), End::from(report));
                 let noted = end.noted(first, Some(&folder));
@@ -211,12 +219,6 @@ impl Desk {
             .takers
             .iter()
             .all(|taker| taker.teller.is_closed())
-    }
-
-    fn number(&self) -> u64 {
-        let mut state = self.state();
-        state.transfers += 1;
-        state.transfers
     }
 
     fn question(&self, transfer: u64) -> oneshot::Receiver<bool> {

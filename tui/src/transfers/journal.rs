@@ -9,7 +9,7 @@ use std::{
 use peerway::{Endpoint, Event, EventKind, PeerId, Transferred};
 use serde::{Deserialize, Serialize};
 
-use super::End;
+use super::{End, Running, Transfer};
 
 /// Transfers that are kept.
 const KEPT: usize = 32;
@@ -19,6 +19,7 @@ const KEPT: usize = 32;
 pub(crate) struct Journal {
     endpoint: Endpoint,
     lines: Arc<Mutex<Transfers>>,
+    running: Running,
 }
 
 /// What was transferred since a node began.
@@ -29,12 +30,23 @@ pub(crate) struct Transfers {
     pub(crate) sent: u64,
     /// The last of both, the latest last.
     pub(crate) last: VecDeque<Event>,
+    /// Those that go on, the oldest first.
+    #[serde(default)]
+    pub(crate) now: Vec<Transfer>,
 }
 
 impl Journal {
     pub(super) fn new(endpoint: Endpoint) -> Self {
-        let lines = Arc::default();
-        Self { endpoint, lines }
+        Self {
+            endpoint,
+            lines: Arc::default(),
+            running: Running::default(),
+        }
+    }
+
+    /// What goes on now.
+    pub(crate) fn running(&self) -> &Running {
+        &self.running
     }
 
     pub(super) fn received(&self, peer: PeerId, what: Transferred) {
@@ -53,7 +65,10 @@ impl Journal {
 
     #[cfg_attr(not(unix), expect(dead_code, reason = "there is no socket to ask at"))]
     pub(crate) fn transfers(&self) -> Transfers {
-        self.lines().clone()
+        Transfers {
+            now: self.running.all(),
+            ..self.lines().clone()
+        }
     }
 
     fn lines(&self) -> MutexGuard<'_, Transfers> {

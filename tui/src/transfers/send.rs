@@ -5,7 +5,7 @@ use peerway::{
     services::files::{self, Progress, Selection, Skipped},
 };
 
-use super::{Journal, Offers, Step, Steps, Teller, TransferError};
+use super::{Direction, Journal, Offers, Running, Step, Steps, Teller, TransferError, What};
 use crate::operations::{DialError, Dialling, Patience};
 
 /// Things left out that are said one by one.
@@ -30,7 +30,9 @@ pub(crate) fn send(
         match dial(&endpoint, &to.ticket, &teller).await {
             Ok(connection) => {
                 let first = selection.offer().names.into_iter().next();
-                let last = offer(&connection, to.name, selection, &teller).await;
+                let running = journal.as_ref().map(Journal::running);
+                let offering = (to.name, selection);
+                let last = offer(&connection, offering, &teller, running).await;
                 if let (Some(journal), Step::Sent { peer, end, .. }) = (&journal, &last) {
                     journal.sent(*peer, end.noted(first, None));
                 }
@@ -45,7 +47,7 @@ pub(crate) fn send(
 pub(crate) fn send_on(connection: Connection, name: String, selection: Selection) -> Steps {
     begin(async move |teller: Teller| {
         say_what_is_left_out(selection.skipped(), &teller).await;
-        offer(&connection, name, selection, &teller).await
+        offer(&connection, (name, selection), &teller, None).await
     })
 }
 
@@ -92,9 +94,9 @@ async fn dial(
 /// What came of the offer.
 async fn offer(
     connection: &Connection,
-    name: String,
-    selection: Selection,
+    (name, selection): (String, Selection),
     teller: &Teller,
+    running: Option<&Running>,
 ) -> Step {
     let peer = connection.peer();
     let offering = Step::Offering {
@@ -104,6 +106,15 @@ async fn offer(
     };
     teller.tell(offering).await;
     let progress = Progress::default();
+    let _shown = running.map(|running| {
+        let what = What {
+            direction: Direction::Sending,
+            peer: Some(peer),
+            name: selection.offer().names.into_iter().next(),
+            folder: None,
+        };
+        running.show(running.number(), what, &progress)
+    });
     let sending = files::send(connection, selection, &progress);
     match teller.during(0, &progress, sending).await {
         Ok(report) => Step::Sent {

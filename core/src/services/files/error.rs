@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use quinn::{ConnectionError, ReadError, ReadExactError, WriteError};
 
-use super::Refusal;
+use super::{CANCELLED_THERE, Refusal};
 
 /// Why nothing can be selected to be sent.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,12 @@ pub enum SendError {
         "the receiver could not go on: {0}; send once more when that is mended, and it goes on where it was"
     )]
     Receiver(String),
+    /// Whoever receives wants no more of them; what came stays there.
+    #[error("{CANCELLED_THERE}; send once more, and it goes on where it was")]
+    CancelledThere,
+    /// Its [`Valve`](super::Valve) was told so; what came stays there.
+    #[error("cancelled here; send once more, and it goes on where it was")]
+    Cancelled,
     /// Bring both sides to the same version.
     #[error("the receiver does not understand: bring both sides to the same version")]
     Version,
@@ -74,6 +80,12 @@ pub enum ReceiveError {
     /// A newer offer of the same files from the same sender took its place.
     #[error("the sender began anew")]
     Displaced,
+    /// Whoever sends sends no more; what came is kept.
+    #[error("cancelled by the sender; it goes on where it was when that one sends once more")]
+    CancelledThere,
+    /// Its [`Valve`](super::Valve) was told so; what came is kept.
+    #[error("cancelled here; it goes on where it was when the sender sends once more")]
+    Cancelled,
     /// It offered and then took it back, or it was refused here.
     #[error("nothing was taken")]
     Refused,

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    Offered, Progress, ReceiveError, Refusal, Report, STREAMS,
+    CANCELLED, CANCELLED_THERE, Offered, Progress, ReceiveError, Refusal, Report, STREAMS,
     inbox::goodbye,
     intake::Intake,
     name::sanitise,
@@ -81,10 +81,21 @@ pub(super) async fn take(offered: Offered, progress: &Progress) -> Result<Report
             Ok(report)
         }
         Err(error) => {
+            let error = told(error);
             say_why(&error, control, &connection).await;
             Err(error)
         }
     }
+}
+
+/// A sender that sends no more says so by how it hangs up.
+fn told(error: ReceiveError) -> ReceiveError {
+    if let ReceiveError::Connection(ConnectionError::ApplicationClosed(closed)) = &error
+        && closed.error_code == CANCELLED.into()
+    {
+        return ReceiveError::CancelledThere;
+    }
+    error
 }
 
 async fn say_why(error: &ReceiveError, control: Control, connection: &Connection) {
@@ -98,7 +109,8 @@ async fn say_why(error: &ReceiveError, control: Control, connection: &Connection
             trouble(reason, control, connection).await;
         }
         ReceiveError::Displaced => trouble(error.to_string(), control, connection).await,
-        ReceiveError::Connection(_) | ReceiveError::Refused => {}
+        ReceiveError::Cancelled => trouble(CANCELLED_THERE.to_owned(), control, connection).await,
+        ReceiveError::Connection(_) | ReceiveError::Refused | ReceiveError::CancelledThere => {}
     }
 }
 
@@ -153,6 +165,7 @@ async fn transfer(
     tokio::select! {
         received = receiving => received,
         () = is_set(&mut displaced) => Err(ReceiveError::Displaced),
+        () = progress.valve().cancelled() => Err(ReceiveError::Cancelled),
     }
 }
 
@@ -259,6 +272,7 @@ async fn data(
 
 /// One data stream: read here, written elsewhere.
 async fn stream(recv: RecvStream, work: Arc<Work>) -> Result<(), ReceiveError> {
+    let valve = work.progress.valve().clone();
     let (frames, mut queue) = mpsc::channel(QUEUE);
     let writing = spawn_blocking(move || {
         let mut intake = Intake::new(work);
@@ -269,6 +283,8 @@ async fn stream(recv: RecvStream, work: Arc<Work>) -> Result<(), ReceiveError> {
     });
     let mut reader = Reader::new(recv);
     let read = loop {
+        // What is not read is not sent either, once the stream's credit is used up.
+        valve.open().await;
         match reader.next().await {
             Ok(Some(frame)) => {
                 // Who writes no more says why.

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Problem, Progress, Report, STREAMS, Selection, SendError,
+    CANCELLED, CANCELLED_THERE, Problem, Progress, Report, STREAMS, Selection, SendError,
     selection::{Item, Source},
     source::{Frames, Gone, Held, Look},
     wire::{ENTRY_LEN, FromReceiver, FromSender, Kind, MAX_MESSAGE},
@@ -57,14 +57,20 @@ pub async fn send(
     let there = control.there().await?;
     let mut report = Report::default();
     let queue = Queue::new(selection.items, there, progress, &mut report);
-    let sent = transmit(
+    let sending = transmit(
         connection,
         &mut control,
         queue.clone(),
         progress,
         &mut report,
-    )
-    .await;
+    );
+    let sent = tokio::select! {
+        sent = sending => sent,
+        () = progress.valve().cancelled() => {
+            connection.close(CANCELLED, b"cancelled by the sender");
+            return Err(SendError::Cancelled);
+        }
+    };
     if let Err(error) = sent {
         return Err(control.reason(error).await);
     }
@@ -120,6 +126,7 @@ async fn stream(
     progress: Progress,
 ) -> Result<bool, SendError> {
     let (out, mut batches) = mpsc::channel::<Bytes>(QUEUE);
+    let valve = progress.valve().clone();
     let reading = spawn_blocking(move || {
         let mut frames = Frames::new(out, progress);
         while let Some((index, item)) = queue.next() {
@@ -129,6 +136,7 @@ async fn stream(
     });
     let mut opened = None;
     while let Some(batch) = batches.recv().await {
+        valve.open().await;
         let send = match &mut opened {
             Some(send) => send,
             none @ None => none.insert(connection.open_uni().await?),
@@ -346,7 +354,7 @@ impl Control {
             }
         };
         match timeout(PATIENCE, trouble).await {
-            Ok(Ok(reason)) => SendError::Receiver(reason),
+            Ok(Ok(reason)) => receiver(reason),
             Ok(Err(lost @ SendError::Connection(_))) => lost,
             Ok(Err(_)) | Err(_) => error,
         }
@@ -368,7 +376,15 @@ async fn read(recv: &mut RecvStream) -> Result<FromReceiver, SendError> {
 /// Anything may be cut short by what went wrong there.
 fn unexpected(message: FromReceiver) -> SendError {
     if let FromReceiver::Trouble(reason) = message {
-        return SendError::Receiver(reason);
+        return receiver(reason);
     }
     SendError::Version
+}
+
+/// Why the receiver goes on no more.
+fn receiver(reason: String) -> SendError {
+    if reason == CANCELLED_THERE {
+        return SendError::CancelledThere;
+    }
+    SendError::Receiver(reason)
 }

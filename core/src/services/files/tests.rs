@@ -526,3 +526,100 @@ async fn a_file_that_is_gone_is_told_on_both_sides_and_others_arrive() {
     }
     assert_eq!(fs::read(to.path().join("f/a")).unwrap(), b"a");
 }
+
+/// So long nothing moves where nothing is to.
+const STILL: Duration = Duration::from_millis(300);
+
+/// Until nothing more comes, as what was under way has come.
+async fn settled(progress: &Progress) -> u64 {
+    loop {
+        let before = progress.bytes_done();
+        tokio::time::sleep(STILL).await;
+        if progress.bytes_done() == before {
+            return before;
+        }
+    }
+}
+
+async fn until(progress: &Progress, bytes: u64) {
+    while progress.bytes_done() < bytes {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_either_side_pauses_stands_still_and_goes_on_when_it_is_resumed() {
+    let (from, to) = folders();
+    let len = 400 * MIN_UNIT;
+    let path = write(from.path(), "large", &noise(len, 21));
+    for pauses_sender in [true, false] {
+        let pair = pair(ALPN).await;
+        let inbox = Inbox::open(to.path()).unwrap();
+        let (sent, received) = (Progress::default(), Progress::default());
+        let selection = Selection::of(std::slice::from_ref(&path)).unwrap();
+        let sending = send(&pair.client, selection, &sent);
+        let receiving = async {
+            let offered = inbox.offered(&pair.server).await?;
+            offered.accept(&received).await
+        };
+        let valve = if pauses_sender {
+            sent.valve()
+        } else {
+            received.valve()
+        };
+        let pausing = async {
+            until(&received, 20 * MIN_UNIT).await;
+            assert!(valve.pause());
+            let there = settled(&received).await;
+            assert!(there < len, "it was not through");
+            assert!(pair.client.close_reason().is_none(), "the connection stays");
+            assert!(valve.resume());
+        };
+        let all = async { tokio::join!(sending, receiving, pausing) };
+        let (sent, received, ()) = timeout(LONG, all).await.unwrap();
+        assert_eq!((sent.unwrap().bytes, received.unwrap().resumed), (len, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cancels_is_named_to_the_other_side_and_the_next_try_goes_on_from_there() {
+    let (from, to) = folders();
+    let len = 400 * MIN_UNIT;
+    let path = write(from.path(), "large", &noise(len, 22));
+    let inbox = Inbox::open(to.path()).unwrap();
+    for (cancels_sender, at) in [(true, 20), (false, 60)] {
+        let pair = pair(ALPN).await;
+        let (sent, received) = (Progress::default(), Progress::default());
+        let selection = Selection::of(std::slice::from_ref(&path)).unwrap();
+        let sending = send(&pair.client, selection, &sent);
+        let receiving = async {
+            let offered = inbox.offered(&pair.server).await?;
+            offered.accept(&received).await
+        };
+        let valve = if cancels_sender {
+            sent.valve()
+        } else {
+            received.valve()
+        };
+        let cancelling = async {
+            until(&received, at * MIN_UNIT).await;
+            // Also what stands still.
+            assert!(valve.pause() && valve.cancel());
+        };
+        let all = async { tokio::join!(sending, receiving, cancelling) };
+        let (sent, received, ()) = timeout(LONG, all).await.unwrap();
+        let (sent, received) = (sent.unwrap_err(), received.unwrap_err());
+        let (here, there) = (sent.to_string(), received.to_string());
+        if cancels_sender {
+            assert!(matches!(sent, SendError::Cancelled), "{sent:?}");
+            assert!(there.starts_with("cancelled by the sender"), "{there}");
+        } else {
+            assert!(matches!(received, ReceiveError::Cancelled), "{received:?}");
+            assert!(here.starts_with("cancelled by the receiver"), "{here}");
+        }
+    }
+    let (sent, received) = exchange(&pair(ALPN).await, &[path], &inbox).await;
+    assert_eq!(sent.unwrap().bytes, len);
+    let resumed = received.unwrap().resumed;
+    assert!(resumed >= 60 * MIN_UNIT, "{resumed}");
+}

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use peerway::{PeerId, services::files::Progress};
+use peerway::{
+    PeerId,
+    services::files::{Progress, Valve},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Got, Hash, Kind, Link, Notice, Shared, Sharing, Units, object::lock, tally::Tallies};
@@ -67,7 +70,7 @@ pub enum ContentState {
     Fetching,
     /// It is being fetched, and nobody who is there has what is missing.
     Waiting,
-    /// It is being fetched, and nothing can be written.
+    /// It is being fetched, and its owner has paused that, or nothing can be written.
     Paused,
     /// It was fetched, and is served as long as the node runs.
     Fetched,
@@ -257,8 +260,18 @@ impl Fetching {
         peers.retain(|_, source| source.is_connected || source.received > 0);
     }
 
+    /// What its owner wants of it.
+    pub(super) fn valve(&self) -> &Valve {
+        self.progress.valve()
+    }
+
     fn view(&self) -> ContentView {
-        let (state, reason) = lock(&self.state).clone();
+        let (state, reason) = if self.valve().is_paused() {
+            let reason = "until it is resumed here";
+            (ContentState::Paused, Some(reason.to_owned()))
+        } else {
+            lock(&self.state).clone()
+        };
         let progress = &self.progress;
         let peers = lock(&self.peers);
         let bytes = match progress.bytes() {

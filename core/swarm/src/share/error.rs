@@ -75,6 +75,9 @@ pub enum GetError {
         /// Why not.
         source: io::Error,
     },
+    /// The transfer's [`Valve`](peerway::services::files::Valve) was told so; what came stays.
+    #[error("cancelled here; fetch the same once more, and it goes on where it was")]
+    Cancelled,
     /// The node has ended.
     #[error("the node has ended")]
     Ended,

@@ -82,6 +82,7 @@ async fn ask_each<T, F: Future<Output = Option<T>>>(
     let mut sessions = sources.sessions();
     let mut round = Round::default();
     loop {
+        sources.fetching().valve().open().await;
         let now = sessions.borrow_and_update().clone();
         let peers: Vec<PeerId> = now.iter().map(|it| it.peer()).collect();
         let exhausted = sources.exhausted(round.all_refused());
@@ -151,6 +152,7 @@ impl Fetch<'_> {
                 state.picker.want(reading.wanted(state.picker.held()));
                 state.ask();
             }
+            state.heed(self.sources.fetching().valve().is_paused());
             tokio::select! {
                 () = Reading::changed(reading.as_deref()) => continue,
                 changed = sessions.changed() => {
@@ -169,7 +171,7 @@ impl Fetch<'_> {
                 }
                 Some(()) = state.follows.next(), if !state.follows.is_empty() => {}
                 _ = looks.tick() => {
-                    if !state.has_begun && let Some(error) = state.give_up(self.sources) {
+                    if !state.has_begun && !state.is_held_up && let Some(error) = state.give_up(self.sources) {
                         return Err(error);
                     }
                     self.show(&state);
@@ -236,6 +238,8 @@ impl Fetch<'_> {
 
     fn came(&self, state: &mut State, peer: PeerId, unit: u32, outcome: Outcome) {
         let now = state.sharing.now();
+        state.under_way.remove(&(peer, unit));
+        let is_recalled = state.recalled.remove(&(peer, unit));
         match outcome {
             Outcome::Kept => {
                 state.resume();
@@ -249,6 +253,8 @@ impl Fetch<'_> {
                 }
                 state.cancel(&came.cancel, unit);
             }
+            // It was taken back, and is asked for again.
+            Outcome::Missing if is_recalled => state.picker.not_kept(peer, unit),
             Outcome::Missing => state.picker.missing(peer, unit),
             Outcome::Gone => state.picker.gone(peer),
             Outcome::Wrong => {
@@ -280,6 +286,11 @@ struct State {
     events: mpsc::Receiver<(PeerId, Event)>,
     /// Until when nothing is asked for, as nothing could be written.
     paused: Option<Duration>,
+    /// Its owner wants nothing more of it for now.
+    is_held_up: bool,
+    /// What was asked for, and of that what was taken back.
+    under_way: BTreeSet<(PeerId, u32)>,
+    recalled: BTreeSet<(PeerId, u32)>,
     /// Since when nobody has what is missing, and whether that was told.
     lonely: Option<(Duration, bool)>,
     has_begun: bool,
@@ -308,6 +319,9 @@ impl State {
             tell,
             events,
             paused: None,
+            is_held_up: false,
+            under_way: BTreeSet::new(),
+            recalled: BTreeSet::new(),
             lonely: None,
         }
     }
@@ -361,7 +375,7 @@ impl State {
     /// Asks for as much as there is room for, of each in turn.
     fn ask(&mut self) {
         let now = self.sharing.now();
-        if self.paused.is_some_and(|until| now < until) {
+        if self.is_held_up || self.paused.is_some_and(|until| now < until) {
             return;
         }
         let unit = self.object.outline().len(0).unwrap_or(1) as u64;
@@ -376,6 +390,7 @@ impl State {
                     return;
                 }
                 if let Some(unit) = self.picker.next(session.peer(), now) {
+                    self.under_way.insert((session.peer(), unit));
                     self.requests.push(self.request(session, unit));
                     asked = true;
                 }
@@ -405,6 +420,17 @@ impl State {
         }
     }
 
+    /// Its owner may pause it: what is under way is taken back then.
+    fn heed(&mut self, is_held_up: bool) {
+        if is_held_up && !self.is_held_up {
+            for (peer, unit) in &self.under_way {
+                self.cancel(&[*peer], *unit);
+            }
+            self.recalled.clone_from(&self.under_way);
+        }
+        self.is_held_up = is_held_up;
+    }
+
     fn pause(&mut self, error: &io::Error) {
         let until = self.sharing.now() + DISK_PAUSE;
         if self.paused.replace(until).is_none() {
@@ -426,7 +452,8 @@ impl State {
     /// Whether somebody has what is missing is told once it was not so for a while.
     fn look(&mut self) {
         let now = self.sharing.now();
-        if !self.requests.is_empty() || self.paused.is_some() || self.picker.rests() {
+        let is_held = self.is_held_up || self.paused.is_some();
+        if !self.requests.is_empty() || is_held || self.picker.rests() {
             self.lonely = None;
             return;
         }

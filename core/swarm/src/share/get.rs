@@ -142,6 +142,7 @@ pub(super) async fn get(
     tokio::select! {
         got = getting => got.inspect(|got| shown.got(got)),
         never = sources.run() => match never {},
+        () = progress.valve().cancelled() => Err(GetError::Cancelled),
         () = sharing.endpoint().closed() => Err(GetError::Ended),
     }
 }

@@ -662,3 +662,41 @@ async fn what_is_kept_is_shown_until_it_is_stopped_and_of_a_folder_all_that_was_
     assert!(seed.sharing.stop(shared.hash).await.unwrap());
     assert_eq!(seed.sharing.contents().await, []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_paused_stands_still_and_what_is_cancelled_goes_on_with_the_next_try() {
+    let (a, b) = (Node::new().await, Node::new().await);
+    let data = data(120_000_000);
+    let link = a.link(&a.write("large", &data), false).await;
+    let progress = Progress::default();
+    let valve = progress.valve();
+    let until = async |bytes: u64| {
+        while progress.bytes_done() < bytes {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let holding_up = async {
+        until(4_000_000).await;
+        assert!(valve.pause());
+        let still = loop {
+            let before = progress.bytes_done();
+            // Longer than it takes to be heeded, and than what is under way takes.
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            if progress.bytes_done() == before {
+                break before;
+            }
+        };
+        assert!(still < 110_000_000, "it was not through: {still}");
+        let shown = b.sharing.contents().await;
+        assert_eq!(shown.first().unwrap().state, ContentState::Paused);
+        assert!(valve.resume());
+        until(still + 2_000_000).await;
+        assert!(valve.pause() && valve.cancel());
+    };
+    let (got, ()) = tokio::join!(b.watched(&link, &progress), holding_up);
+    assert!(matches!(got, Err(GetError::Cancelled)), "{got:?}");
+    assert_eq!(b.sharing.contents().await.len(), 0, "it is fetched no more");
+    let got = b.get(&link).await.unwrap();
+    assert!(got.resumed >= 6_000_000, "{got:?}");
+    assert_eq!(fs::read(&got.path).unwrap(), data);
+}

@@ -18,6 +18,7 @@ use crate::{
     dash::{Answer, Command, NetworkRequest, Request},
     links::{LinkError, Links},
     operations::DialError,
+    transfers::{Order, Running},
 };
 
 /// Pings of one request.
@@ -35,6 +36,7 @@ pub(super) enum Host<'a> {
         links: &'a Links,
         peers: Option<&'a Peers>,
         groups: Option<&'a Groups>,
+        running: Option<&'a Running>,
     },
     #[cfg(unix)]
     Running { node: &'a Client, peers: &'a Peers },
@@ -76,6 +78,22 @@ impl<'a> Host<'a> {
             Command::Network { request, reply } => {
                 let _ = reply.send(self.of_network(request).await);
             }
+            Command::Services { peer, reply } => {
+                let _ = reply.send(self.services(peer).await);
+            }
+            Command::Tunnel {
+                peer,
+                service,
+                replies,
+            } => {
+                let ended = self.tunnel(peer, &service, &replies).await;
+                if let Err(reason) = ended {
+                    let _ = replies.send(Err(reason)).await;
+                }
+            }
+            Command::Transfer { id, order, reply } => {
+                let _ = reply.send(self.order(id, order).await);
+            }
             Command::Peer {
                 peer,
                 request,
@@ -83,6 +101,19 @@ impl<'a> Host<'a> {
             } => {
                 let done = self.answer(peer, request, &replies).await;
                 let _ = replies.send(done.map(|()| Answer::Done)).await;
+            }
+        }
+    }
+
+    async fn order(self, id: u64, order: Order) -> Result<(), String> {
+        match self {
+            Self::Own { running, .. } => {
+                let running = running.ok_or("a demonstration transfers no files")?;
+                running.order(id, order).map_err(said)
+            }
+            #[cfg(unix)]
+            Self::Running { node, .. } | Self::Peer { node } => {
+                node.order(id, order).await.map_err(said)
             }
         }
     }
@@ -289,7 +320,7 @@ impl<'a> Host<'a> {
         self.peers().ok_or_else(|| reason.to_owned())
     }
 
-    fn peers(self) -> Option<&'a Peers> {
+    pub(super) fn peers(self) -> Option<&'a Peers> {
         match self {
             Self::Own { peers, .. } => peers,
             #[cfg(unix)]
@@ -300,12 +331,12 @@ impl<'a> Host<'a> {
     }
 }
 
-fn said(error: impl std::fmt::Display) -> String {
+pub(super) fn said(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
 /// Where the peer was reached, if that is known.
-fn ticket_of(peers: &Peers, peer: PeerId) -> Ticket {
+pub(super) fn ticket_of(peers: &Peers, peer: PeerId) -> Ticket {
     let mut known = peers.all().into_iter();
     let known = known.find(|known| known.id() == peer);
     known.unwrap_or_else(|| peer.into())

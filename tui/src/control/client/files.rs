@@ -16,7 +16,7 @@ use super::{Client, Telling, Way, at, collect, read, refused, server, to_json};
 use crate::{
     control::{ControlError, V1},
     pairing::{self, PairAsk},
-    transfers::{Answer, ReceiveAsk, SendAsk, Step, Transfers},
+    transfers::{Answer, Order, ReceiveAsk, SendAsk, Step, Transfers},
 };
 
 impl Client {
@@ -69,6 +69,12 @@ impl Client {
         }
         let (server, body) = refused(answer).await?;
         read(&server, &collect(body).await?).map(Some)
+    }
+
+    /// Pauses, resumes or cancels a transfer.
+    pub(crate) async fn order(&self, transfer: u64, order: Order) -> Result<(), ControlError> {
+        let word = order.word();
+        self.post(&format!("/transfers/{transfer}/{word}")).await
     }
 
     /// Says whether an offer is taken; false if it does not wait for that any more.

@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     control::Telling,
     operations::FailureKind,
-    transfers::{ReceiveAsk, Recipient, SendAsk, Step, send},
+    transfers::{Order, ReceiveAsk, Recipient, SendAsk, Step, send},
 };
 
 /// A node that takes files for whoever receives there.
@@ -285,4 +285,67 @@ async fn what_cannot_be_done_is_refused_before_anybody_is_asked() {
         let start = format!("HTTP/1.1 {status}");
         assert!(answer.starts_with(&start), "{line} {body}: {answer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_is_paused_resumed_and_cancelled_and_the_sender_is_told_by_whom() {
+    let (a, b) = (Node::start().await, Receiver::start().await);
+    let large = a.folder().join("large");
+    // Large enough not to be through meanwhile, and nowhere zeros, which are not sent.
+    let noise: Vec<u8> = (0..200_000_000_u64)
+        .map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
+        .collect();
+    fs::write(&large, noise).unwrap();
+    let ask = SendAsk {
+        ticket: b.node.endpoint.ticket(),
+        paths: vec![large],
+    };
+    let mut taking = b.receive(false).await;
+    let mut sent = a.client().await.send_files(&ask).await.unwrap();
+    let Step::Offered { transfer, .. } = next(&mut taking).await else {
+        panic!("not offered");
+    };
+    let client = b.node.client().await;
+    let now = async || client.transfers().await.unwrap().unwrap().now;
+    timeout(PATIENCE, async { while now().await.is_empty() {} })
+        .await
+        .unwrap();
+    client.order(transfer, Order::Pause).await.unwrap();
+    let told = async {
+        loop {
+            if let Some(Ok(Step::Hint { text })) = taking.next().await
+                && text.contains("paused")
+            {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, told).await.unwrap();
+    let all = now().await;
+    assert_eq!((all.len(), all[0].id, all[0].paused), (1, transfer, true));
+    assert_eq!(all[0].peer, Some(a.endpoint.id()));
+    assert_eq!(
+        client.commons().await.unwrap().transfers[0].word(),
+        "paused"
+    );
+    // The sender has it too, by a number of its own.
+    let there = a.client().await.transfers().await.unwrap().unwrap().now;
+    assert_eq!(there[0].word(), "sending");
+    client.order(transfer, Order::Resume).await.unwrap();
+    assert!(!now().await[0].paused);
+    client.order(transfer, Order::Pause).await.unwrap();
+    client.order(transfer, Order::Cancel).await.unwrap();
+    let mut last = next(&mut sent).await;
+    if let Step::Offering { .. } = last {
+        last = next(&mut sent).await;
+    }
+    assert!(is_refused(&last, "cancelled by the receiver"), "{last:?}");
+    let ended = next(&mut taking).await;
+    let Step::Failed { error, .. } = ended else {
+        panic!("{ended:?}");
+    };
+    assert!(error.starts_with("cancelled here"), "{error}");
+    assert!(now().await.is_empty());
+    let gone = client.order(transfer, Order::Resume).await.unwrap_err();
+    assert!(gone.to_string().contains("no transfer"), "{gone}");
 }

@@ -74,6 +74,7 @@ impl PageAreas {
             | Panel::Page
             | Panel::Network
             | Panel::Flows
+            | Panel::Transfers
             | Panel::Map
             | Panel::Members
             | Panel::Links

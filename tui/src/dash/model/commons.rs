@@ -7,6 +7,7 @@ use crate::dash::{
     model::Model,
     sort::{Column, Sort},
     tabs::View,
+    transfers,
 };
 
 impl Model {
@@ -58,6 +59,7 @@ impl Model {
                 self.group = joined::selected(self).map(|joined| joined.group.id.clone());
                 (self.fellows, self.posts) = (List::default(), List::default());
             }
+            Panel::Transfers => self.transfer = transfers::selected(self).map(|it| it.id),
             Panel::Peers
             | Panel::Page
             | Panel::Pairs

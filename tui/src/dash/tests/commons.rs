@@ -48,6 +48,21 @@ fn content(name: &str, state: &str, (bytes, done): (u64, u64), moved: (u64, u64)
     })
 }
 
+/// What is fetched is paused.
+fn transfer(
+    id: u64,
+    direction: &str,
+    peer: Option<u16>,
+    name: &str,
+    (bytes, done): (u64, u64),
+) -> Value {
+    json!({
+        "id": id, "direction": direction, "peer": peer.map(self::id), "name": name,
+        "folder": (direction != "sending").then_some("/home/anna/in"), "paused": direction == "fetching",
+        "files": 1, "files_done": 0, "bytes": bytes, "bytes_done": done, "bytes_held": if direction == "receiving" { 400_000_000 } else { 0 },
+    })
+}
+
 fn post(seed: u16, ago_s: u64, text: Option<&str>) -> Value {
     let sent_ms = AT_MS - ago_s * 1000;
     json!({"id": format!("{seed}{ago_s}"), "author": id(seed), "sent_ms": sent_ms, "text": text})
@@ -96,6 +111,11 @@ pub(in crate::dash) fn commons(second: u64) -> Arc<Commons> {
             ]),
             group("holiday", 0, &[(0, "member"), (3, "founder")], &[]),
             group("work", 0, &[(0, "member"), (3, "founder")], &[post(3, 600, None)]),
+        ],
+        "transfers": [
+            transfer(3, "receiving", Some(1), "holiday.mov", (4_000_000_000, 1_000_000_000 + second * 6_000_000)),
+            transfer(4, "fetching", None, "backup.tar", (9_000_000_000, 4_000_000_000)),
+            transfer(7, "sending", Some(3), "-", (0, 800_000 + second * 1_000)),
         ],
     });
     Arc::new(serde_json::from_value(value).unwrap())

@@ -35,6 +35,11 @@ fn desk_in(context: Context) -> Desk {
             | Context::Fellows
             | Context::Posts
             | Context::Stranger
+            | Context::Transfers
+            | Context::Transfer
+            | Context::Flow
+            | Context::Flows
+            | Context::Services
     ) {
         desk = super::commons::desk(&options());
     }
@@ -46,7 +51,10 @@ fn desk_in(context: Context) -> Desk {
         Context::Page => "\n",
         Context::Pairs => "\n\t",
         Context::Network => "3",
-        Context::Flows => "4",
+        Context::Transfers => "4",
+        Context::Transfer => "4\n",
+        Context::Flow => "4\t\n",
+        Context::Flows => "4\t",
         Context::Map => "5",
         Context::Members => "5\t",
         Context::Links => "5\t\t",
@@ -65,12 +73,17 @@ fn desk_in(context: Context) -> Desk {
         Context::Name => "a",
         Context::Callers => "A",
         Context::Homes => "3h",
+        Context::Services => "4",
         Context::Sure => "x",
         Context::Sort => "s",
         Context::Connect => "c",
         Context::Filter => "/",
         Context::Confirm => "q",
     });
+    if context == Context::Services {
+        let services = Ok(vec!["ssh".to_owned(), "web".to_owned()]);
+        desk.send(Msg::Services(id(1), services));
+    }
     assert_eq!(desk.model.context(), context);
     desk
 }
@@ -80,14 +93,18 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
     match (action, context) {
         (Action::Move(Step::Last), Context::Go) => desk.type_in("gg"),
         (Action::Move(_), Context::Go) => vec![],
-        (Action::Move(Step::Up), Context::Callers | Context::Homes) => desk.type_in("j"),
-        (Action::Move(_), Context::Callers | Context::Homes) => vec![],
+        (Action::Move(Step::Up), Context::Callers | Context::Homes | Context::Services) => {
+            desk.type_in("j")
+        }
+        (Action::Move(_), Context::Callers | Context::Homes | Context::Services) => vec![],
         (Action::Move(_), Context::Sort) => desk.type_in("j"),
         (Action::Follow, _) => desk.type_in("jj"),
         (
             Action::Move(_),
             Context::Pairs
             | Context::Network
+            | Context::Transfers
+            | Context::Transfer
             | Context::Shares
             | Context::Holders
             | Context::Groups
@@ -104,6 +121,7 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
             Action::View(_),
             Context::Network
             | Context::Flows
+            | Context::Transfers
             | Context::Map
             | Context::Members
             | Context::Links
@@ -135,7 +153,11 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
 /// What can be seen of a desk: its screen, its sorting and what it asks for.
 fn seen(desk: &mut Desk, effects: &[Effect]) -> String {
     let (window, cursor) = (desk.model.window, desk.model.cursor);
-    format!("{}{window:?}{cursor}{effects:?}", desk.screen(80, 24))
+    let scale = desk.model.scale;
+    format!(
+        "{}{window:?}{scale:?}{cursor}{effects:?}",
+        desk.screen(80, 24)
+    )
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use super::fixtures::{Desk, id, options};
 use crate::dash::{
     layout::Panel,
+    model::Overlay,
     msg::{Effect, Msg},
     sort::Column,
     tabs::View,
@@ -95,6 +96,8 @@ fn rows_of_flows_events_and_pairs_are_selected_and_then_opened() {
     let row = desk.model.flows.at;
     assert!(row > 0);
     click(&mut desk, "→ phone");
+    assert!(matches!(desk.model.overlay, Some(Overlay::Flow)));
+    desk.type_in("\n");
     assert_eq!(desk.model.page, Some(id(3)));
 
     desk.type_in("6");

@@ -14,8 +14,10 @@ use super::{header::split_at_char, popup, typing};
 use crate::dash::{
     Request,
     connect::{Connect, Progress, Reading},
+    format,
     look::Role,
     model::Model,
+    transfers,
 };
 
 pub(super) fn connect(model: &Model, connect: &Connect, frame: &mut Frame<'_>, body: Rect) {
@@ -156,6 +158,18 @@ pub(super) fn name(model: &Model, peer: &PeerId, input: &Input, frame: &mut Fram
         ),
     ];
     frame.render_widget(Paragraph::new(lines), inside);
+}
+
+/// Whether a transfer is to end.
+pub(super) fn cancel(model: &Model, id: u64, frame: &mut Frame<'_>, body: Rect) {
+    let found = transfers::all(model.data()).iter().find(|it| it.id == id);
+    let name = found.map_or_else(|| "It".to_owned(), transfers::name);
+    let name = format::fit(&name, 40, model.look.glyphs.ellipsis);
+    let inside = popup(model, frame, body, (54, 7), "Cancel?");
+    let text = format!(
+        "This ends the transfer of {name}. What is there stays: the same command goes on with it.\n\ny does it, Esc leaves it."
+    );
+    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), inside);
 }
 
 /// What a second key is wanted for.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerway::{Caller, RelaySnapshot, RelayState};
+use peerway::{Caller, PeerId, RelaySnapshot, RelayState};
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Margin, Rect},
@@ -12,11 +12,14 @@ use ratatui::{
 use unicode_width::UnicodeWidthStr;
 
 use super::{panel, popup};
-use crate::dash::{
-    asking, format,
-    keymap::{self, Action, BINDINGS, Chord},
-    look::Role,
-    model::Model,
+use crate::{
+    dash::{
+        asking, format,
+        keymap::{self, Action, BINDINGS, Chord},
+        look::Role,
+        model::Model,
+    },
+    printable::printable,
 };
 
 /// In the corner next to the footer, so that it hides little.
@@ -120,6 +123,28 @@ impl Choice<'_> {
         let text = Paragraph::new(self.words).wrap(Wrap { trim: true });
         frame.render_widget(text.style(look.style(Role::Dim)), words);
     }
+}
+
+/// What a peer exposes, one of which a port may lead to.
+pub(super) fn services(
+    model: &Model,
+    (peer, services, at): (&PeerId, &[String], usize),
+    frame: &mut Frame<'_>,
+    body: Rect,
+) {
+    let line = |service: &String| {
+        let open = model.tunnels.get(&(*peer, service.clone()));
+        let at = open.map_or_else(String::new, |addr| format!("  at {addr}"));
+        format!("{}{at}", printable(service))
+    };
+    let title = format!("Services of {}", model.words().name(peer));
+    let choice = Choice {
+        title: &format::fit(&title, 50, model.look.glyphs.ellipsis),
+        lines: services.iter().map(line).collect(),
+        at,
+        words: "Enter leads a free port of this computer there, for as long as this window is open.",
+    };
+    choice.draw(model, frame, body);
 }
 
 /// The node's own relays, one of which may be preferred as home.

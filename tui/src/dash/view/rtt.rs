@@ -14,6 +14,8 @@ use crate::dash::{
 };
 
 const LABEL_WIDTH: u16 = 6;
+/// What is quicker is next to nothing where the chart is one of logarithms.
+const LEAST_MS: f64 = 1.0;
 
 /// Each step is a doubling, the same for all peers: 1 ms or less is the lowest one.
 pub(super) fn bars(glyphs: &Glyphs, means: &[Option<f32>]) -> String {
@@ -34,7 +36,11 @@ pub(super) fn chart(
 ) {
     let block = panel(
         model,
-        &format!("{title} {} 2 min", model.look.glyphs.dot),
+        &format!(
+            "{title} {} 2 min{}",
+            model.look.glyphs.dot,
+            model.scale.name(", ")
+        ),
         "",
         None,
     );
@@ -60,8 +66,8 @@ pub(super) fn chart(
         let label = match row {
             0 => format!("{full:.0}{tick}"),
             row if labels.height >= 4 && row == usize::from(labels.height / 2) => {
-                let part = row as f32 / f32::from(labels.height);
-                format!("{:.0}{tick}", full * (1.0 - part))
+                let part = 1.0 - row as f64 / f64::from(labels.height);
+                format!("{:.0}{tick}", model.scale.at(part, full.into(), LEAST_MS))
             }
             _ => tick.to_owned(),
         };
@@ -97,7 +103,8 @@ fn line(model: &Model, frame: &mut Frame<'_>, plot: Rect, rtts: &Rtts, full: f32
     let rows = usize::from(plot.height) * along;
     let means = rtts.means(KEPT_RTTS, columns);
     let height = |ms: f32| {
-        let from_top = (1.0 - (ms / full).clamp(0.0, 1.0)) * rows.saturating_sub(1) as f32;
+        let part = model.scale.part(ms.into(), full.into(), LEAST_MS);
+        let from_top = (1.0 - part) * rows.saturating_sub(1) as f64;
         from_top.round() as usize
     };
     let mut cells = vec![0_u8; usize::from(plot.width) * usize::from(plot.height)];

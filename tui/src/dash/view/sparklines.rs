@@ -41,7 +41,7 @@ fn sparkline(
     title: &str,
     (value, scale): (fn(Rate) -> u64, u64),
 ) {
-    let title = format!("{title} {}", model.window.name());
+    let title = format!("{title} {}{}", model.window.name(), model.scale.name(" "));
     let full = if area.width < 36 {
         format!("scale {}", compact(scale))
     } else {
@@ -81,6 +81,7 @@ pub(super) fn levels(
     let eighths = u128::from(rows) * 8;
     let below = u128::from(row) * 8;
     let level = |value: u64| {
+        let value = model.scale.flat(value, scale);
         let height = (u128::from(value) * eighths).div_ceil(u128::from(scale.max(1)));
         height.saturating_sub(below).min(8) as usize
     };

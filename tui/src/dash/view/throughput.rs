@@ -13,7 +13,7 @@ use crate::dash::{
     format,
     look::Role,
     model::Model,
-    stack::{Filling, Series, peak, series, shared_scale, stack},
+    stack::{Filling, LEAST_SCALE, Scale, Series, peak, round_up, series, shared_scale, stack},
 };
 
 const LEGEND_WIDTH: u16 = 26;
@@ -23,7 +23,7 @@ pub(super) fn throughput(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let dot = model.look.glyphs.dot;
     let block = panel(
         model,
-        &format!("Throughput {dot} stacked by peer"),
+        &format!("Throughput {dot} stacked by peer{}", model.scale.name(", ")),
         &format!("{} {dot} + - zoom", model.window.name()),
         None,
     );
@@ -39,17 +39,26 @@ pub(super) fn throughput(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         peak(&stacked, |rate| rate.down),
         peak(&stacked, |rate| rate.up),
     ];
-    let (unit, up_rows) = shared_scale(down_peak, up_peak, plot.height.saturating_sub(1));
+    let rows = plot.height.saturating_sub(1);
+    let (unit, up_rows) = match model.scale {
+        Scale::Linear => shared_scale(down_peak, up_peak, rows),
+        // Equally high, so that equal rates are.
+        Scale::Log => (0, rows / 2),
+    };
     let [down_plot, up_plot, time] = plot.layout(&Layout::vertical([
         Constraint::Fill(1),
         Constraint::Length(up_rows),
         Constraint::Length(1),
     ]));
-    let full = |plot: Rect| unit.saturating_mul(u64::from(plot.height));
+    let full = |plot: Rect| match model.scale {
+        Scale::Linear => unit.saturating_mul(u64::from(plot.height)),
+        Scale::Log => round_up(down_peak.max(up_peak).max(LEAST_SCALE)),
+    };
     let (down_scale, up_scale) = (full(down_plot), full(up_plot));
     for (column, x) in (plot.x..plot.right()).enumerate() {
         let rates = || stacked.iter().filter_map(|one| one.columns.get(column));
         let down: Vec<u64> = rates().map(|rate| rate.down).collect();
+        let down = model.scale.flat_column(&down, down_scale);
         let cells = stack(&down, down_scale, down_plot.height);
         for (row, (y, cell)) in (down_plot.y..down_plot.bottom())
             .rev()
@@ -59,6 +68,7 @@ pub(super) fn throughput(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             rising(model, frame, (x, y), cell, row);
         }
         let up: Vec<u64> = rates().map(|rate| rate.up).collect();
+        let up = model.scale.flat_column(&up, up_scale);
         let cells = stack(&up, up_scale, up_plot.height);
         for (y, cell) in (up_plot.y..up_plot.bottom()).zip(cells) {
             hanging(model, frame, (x, y), cell);
@@ -140,7 +150,7 @@ fn axes(
     if down.height >= 4 && down.height.is_multiple_of(2) {
         label(
             down.y + down.height / 2,
-            &compact(down_scale / 2),
+            &compact(model.scale.at(0.5, down_scale as f64, LEAST_SCALE as f64) as u64),
             glyphs.tick,
         );
     }

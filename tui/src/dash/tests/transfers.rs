@@ -1,0 +1,168 @@
+//! Files that come and go now, and what is wanted of them.
+
+use crossterm::event::KeyCode;
+use insta::assert_snapshot;
+
+use super::{
+    commons::{commons, desk},
+    fixtures::{Desk, id, options},
+};
+use crate::{
+    Commons, TransferOrder,
+    dash::{
+        Options,
+        layout::Panel,
+        model::Overlay,
+        msg::{Effect, Msg},
+    },
+};
+
+const SIZES: [(u16, u16); 4] = [(40, 10), (60, 20), (80, 24), (120, 40)];
+
+#[test]
+fn transfers_fit_every_size_above_the_connections() {
+    for (name, keys) in [("transfers", "4"), ("transfer", "4j\n"), ("cancel", "4x")] {
+        for (width, height) in SIZES {
+            let mut desk = desk(&options());
+            desk.screen(width, height);
+            desk.type_in(keys);
+            let screen = desk.screen(width, height);
+            assert_snapshot!(format!("{name}_{width}x{height}"), screen);
+        }
+    }
+    let mut desk = desk(&options());
+    desk.screen(80, 24);
+    desk.type_in("4\t\n");
+    assert_snapshot!("connection_80x24", desk.screen(80, 24));
+}
+
+#[test]
+fn p_pauses_what_moves_and_lets_what_is_paused_go_on() {
+    let mut desk = desk(&options());
+    desk.screen(80, 24);
+    let asked = desk.type_in("4p");
+    assert_eq!(asked, [Effect::Order(3, TransferOrder::Pause)]);
+    let asked = desk.type_in("jp");
+    assert_eq!(asked, [Effect::Order(4, TransferOrder::Resume)]);
+    desk.send(Msg::Ordered(4, TransferOrder::Resume, Ok(())));
+    let screen = desk.screen(80, 24);
+    assert!(screen.contains("backup.tar goes on"), "{screen}");
+    // Also where all is said of one.
+    let asked = desk.type_in("\np");
+    assert_eq!(asked, [Effect::Order(4, TransferOrder::Resume)]);
+    assert!(matches!(desk.model.overlay, Some(Overlay::Flow)));
+}
+
+#[test]
+fn x_cancels_only_after_a_second_key() {
+    let mut desk = desk(&options());
+    desk.screen(80, 24);
+    assert_eq!(desk.type_in("4x"), []);
+    desk.key(KeyCode::Esc);
+    assert_eq!(desk.type_in("y"), [], "that is the first key of others");
+    desk.key(KeyCode::Esc);
+    let asked = desk.type_in("xy");
+    assert_eq!(asked, [Effect::Order(3, TransferOrder::Cancel)]);
+    let reason = "no transfer 3 goes on here".to_owned();
+    desk.send(Msg::Ordered(3, TransferOrder::Cancel, Err(reason)));
+    let screen = desk.screen(80, 24);
+    assert!(screen.contains("no transfer 3"), "{screen}");
+}
+
+#[test]
+fn who_may_only_look_changes_no_transfer() {
+    let mut desk = desk(&Options {
+        read_only: true,
+        ..options()
+    });
+    desk.screen(80, 24);
+    assert_eq!(desk.type_in("4pxy"), []);
+    assert!(desk.model.overlay.is_none());
+}
+
+#[test]
+fn a_transfer_stays_selected_when_another_ends_and_the_focus_goes_on_when_all_have() {
+    let mut desk = desk(&options());
+    desk.screen(80, 24);
+    desk.type_in("4j");
+    assert_eq!(desk.model.transfer, Some(4));
+    let mut fewer: Commons = (*commons(3)).clone();
+    fewer.transfers.remove(0);
+    desk.send(Msg::Commons(fewer.clone().into()));
+    assert_eq!((desk.model.transfer, desk.model.transfers.at), (Some(4), 0));
+    fewer.transfers.clear();
+    desk.send(Msg::Commons(fewer.into()));
+    assert_eq!(desk.model.focus, Panel::Flows);
+    assert!(!desk.screen(80, 24).contains("Transfers"));
+}
+
+#[test]
+fn the_mask_hides_where_files_are_put() {
+    let mut desk = desk(&options());
+    desk.screen(80, 24);
+    desk.type_in("4v\n");
+    let screen = desk.screen(80, 24);
+    assert!(
+        screen.contains("hidden") && !screen.contains("/home/anna"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn charts_are_linear_or_logarithmic_and_their_titles_say_so() {
+    let mut desk = Desk::twelve(&options());
+    for (name, keys, (width, height)) in [
+        ("log_overview", "", (120, 40)),
+        ("log_narrow", "", (80, 24)),
+        ("log_page", "\n", (120, 40)),
+    ] {
+        desk.screen(width, height);
+        desk.type_in(keys);
+        let before = desk.screen(width, height);
+        assert!(!before.contains("log "), "{before}");
+        desk.type_in("L");
+        let screen = desk.screen(width, height);
+        assert!(screen.contains("log "), "{screen}");
+        assert_snapshot!(name, screen);
+        desk.type_in("L");
+        assert_eq!(desk.screen(width, height), before);
+    }
+}
+
+#[test]
+fn o_leads_a_port_to_what_the_peer_of_a_flow_exposes() {
+    let mut desk = desk(&options());
+    desk.screen(80, 24);
+    assert_eq!(desk.type_in("4o"), [Effect::Services(id(1))]);
+    let services = vec!["ssh".to_owned(), "web\u{1b}".to_owned()];
+    desk.send(Msg::Services(id(1), Ok(services)));
+    assert_snapshot!("services_80x24", desk.screen(80, 24));
+    let asked = desk.type_in("j\n");
+    assert_eq!(asked, [Effect::Tunnel(id(1), "web\u{1b}".to_owned())]);
+    desk.send(Msg::Tunnel(
+        id(1),
+        "web".to_owned(),
+        Ok("127.0.0.1:40123".to_owned()),
+    ));
+    let screen = desk.screen(120, 40);
+    assert!(
+        screen.contains("127.0.0.1:40123 leads to web of"),
+        "{screen}"
+    );
+    // It is said again whenever it is asked for, and no other port is taken.
+    desk.send(Msg::Services(id(1), Ok(vec!["web".to_owned()])));
+    let screen = desk.screen(80, 24);
+    assert!(screen.contains("web  at 127.0.0.1:40123"), "{screen}");
+    assert_eq!(desk.type_in("\n"), []);
+    let screen = desk.screen(120, 40);
+    assert!(screen.contains("127.0.0.1:40123 leads to web"), "{screen}");
+    let reason = Err("the node has ended".to_owned());
+    desk.send(Msg::Tunnel(id(1), "web".to_owned(), reason));
+    assert!(desk.model.tunnels.is_empty());
+    // What comes from many has no peer at its other end.
+    assert_eq!(desk.type_in("jo"), []);
+    // And who exposes nothing is named.
+    desk.send(Msg::Services(id(1), Ok(Vec::new())));
+    let screen = desk.screen(120, 40);
+    assert!(screen.contains("exposes nothing"), "{screen}");
+}

@@ -1,0 +1,132 @@
+//! Files that come and go now: which is selected, how fast it is, and what is wanted of it.
+
+use std::time::Duration;
+
+use super::{
+    layout::Panel,
+    look::{Glyphs, Role},
+    model::{Data, Model, Overlay},
+    msg::Effect,
+    update::notify,
+};
+use crate::{
+    TransferOrder,
+    printable::printable,
+    transfers::{Direction, Transfer},
+};
+
+/// All that is told of; none of a node that does not tell.
+pub(super) fn all(data: &Data) -> &[Transfer] {
+    data.commons
+        .as_ref()
+        .map_or(&[], |commons| &commons.transfers)
+}
+
+pub(super) fn selected(model: &Model) -> Option<&Transfer> {
+    all(model.data()).get(model.transfers.at)
+}
+
+/// Bytes a second; 0 of what stands still.
+pub(super) fn rate(data: &Data, transfer: &Transfer) -> u64 {
+    if transfer.paused {
+        return 0;
+    }
+    data.meters.of_transfer(transfer.id, data.snapshot.at_ms)
+}
+
+/// How long it takes at this rate.
+pub(super) fn left(transfer: &Transfer, rate: u64) -> Option<Duration> {
+    let rest = transfer
+        .moved
+        .bytes
+        .checked_sub(transfer.moved.bytes_done)?;
+    (rate > 0 && transfer.moved.bytes > 0).then(|| Duration::from_secs(rest / rate.max(1)))
+}
+
+pub(super) fn name(transfer: &Transfer) -> String {
+    let name = transfer.name.as_deref().map(printable);
+    name.unwrap_or_else(|| format!("transfer {}", transfer.id))
+}
+
+pub(super) fn glyph(transfer: &Transfer, glyphs: &Glyphs) -> (&'static str, Role) {
+    if transfer.paused {
+        return (glyphs.idle, Role::Warn);
+    }
+    match transfer.direction {
+        Direction::Receiving | Direction::Fetching => (glyphs.down, Role::Info),
+        Direction::Sending => (glyphs.up, Role::Good),
+    }
+}
+
+/// With whom it is, as far as that is one.
+pub(super) fn whom(model: &Model, transfer: &Transfer) -> String {
+    let peer = transfer.peer.map(|peer| model.words().name(&peer));
+    peer.unwrap_or_else(|| "many".to_owned())
+}
+
+/// Pauses the selected one, or lets it go on.
+pub(super) fn hold(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
+    let chosen = chosen(model).map(|it| (it.id, it.paused));
+    match chosen {
+        Some((id, true)) => effects.push(Effect::Order(id, TransferOrder::Resume)),
+        Some((id, false)) => effects.push(Effect::Order(id, TransferOrder::Pause)),
+        None => nothing(model, now),
+    }
+}
+
+/// Asks whether the selected one is to be cancelled.
+pub(super) fn ask_to_cancel(model: &mut Model, now: Duration) {
+    match chosen(model).map(|it| it.id) {
+        Some(id) => model.overlay = Some(Overlay::Cancel(id)),
+        None => nothing(model, now),
+    }
+}
+
+fn chosen(model: &Model) -> Option<&Transfer> {
+    selected(model).filter(|_| model.focus == Panel::Transfers)
+}
+
+fn nothing(model: &mut Model, now: Duration) {
+    let text = "no transfer is selected".to_owned();
+    notify(model, text, Role::Warn, now);
+}
+
+/// What came of it.
+pub(super) fn ordered(
+    model: &mut Model,
+    id: u64,
+    order: TransferOrder,
+    done: Result<(), String>,
+    now: Duration,
+) {
+    model.dirty = true;
+    let found = all(model.data()).iter().find(|it| it.id == id);
+    let name = found.map_or_else(|| format!("transfer {id}"), name);
+    let (said, role) = match (done, order) {
+        (Err(reason), _) => (
+            format!("{name}: {}", model.words().foreign(&reason)),
+            Role::Bad,
+        ),
+        (Ok(()), TransferOrder::Pause) => (format!("{name} is paused"), Role::Good),
+        (Ok(()), TransferOrder::Resume) => (format!("{name} goes on"), Role::Good),
+        (Ok(()), TransferOrder::Cancel) => {
+            let text = format!("{name} is cancelled; what is there stays for another try");
+            (text, Role::Good)
+        }
+    };
+    notify(model, said, role, now);
+}
+
+impl Model {
+    /// What is selected stays so while others come to their end.
+    pub(super) fn arrange_transfers(&mut self) {
+        let of_this = |it: &Transfer| Some(it.id) == self.transfer;
+        let found = all(self.data()).iter().position(of_this);
+        self.transfers.at = found.unwrap_or(self.transfers.at);
+        let count = all(self.data()).len();
+        let areas = self.areas(self.screen).unwrap_or_default();
+        self.transfers
+            .keep(count, areas.list_rows(Panel::Transfers));
+        self.transfer = selected(self).map(|it| it.id);
+    }
+}
