@@ -280,6 +280,18 @@ impl Endpoint {
         let _ = self.0.commands.send(Command::Policy { peer, policy }).await;
     }
 
+    /// Which paths may carry the data of a peer, whether there is a link to it or not: see [`set_path_policy`](Self::set_path_policy).
+    pub async fn path_policy(&self, peer: PeerId) -> PathPolicy {
+        let (reply, policy) = oneshot::channel();
+        // Without a driver there are no paths either.
+        let _ = self
+            .0
+            .commands
+            .send(Command::PolicyOf { peer, reply })
+            .await;
+        policy.await.unwrap_or_default()
+    }
+
     /// Closes all connections with a peer, whoever opened them, as [`Connection::close`] does. It may dial again: see
     /// [`set_access`](Self::set_access).
     pub async fn hang_up(&self, peer: PeerId, code: u32, reason: &[u8]) {

@@ -69,6 +69,34 @@ async fn commands_measure_with_the_identity_of_the_node_that_runs_here() {
 }
 
 #[tokio::test]
+async fn which_paths_lead_to_a_peer_is_told_to_the_node_that_runs_here_and_asked_of_it() {
+    let world = World::new().await;
+    friends(&world).await;
+    let id = world.run("b", &["id"]).await.lines[0]["id"].clone();
+    for (arguments, policy) in [
+        (&["policy", "b"][..], "auto"),
+        (&["policy", "b", "relay-only"], "relay_only"),
+        (&["policy", "b"], "relay_only"),
+        (&["policy", "b", "auto"], "auto"),
+        (&["policy", "b"], "auto"),
+    ] {
+        let done = world.run("a", arguments).await;
+        assert_eq!(done.code, 0, "{arguments:?}: {}", done.stderr);
+        let said = serde_json::json!({"peer": id, "policy": policy});
+        assert_eq!(done.lines, [said], "{arguments:?}");
+    }
+    for (state, arguments, code) in [
+        ("c", &["policy", id.as_str().unwrap()][..], 6),
+        ("a", &["policy", "c"], 2),
+        ("a", &["policy", "b", "relay"], 2),
+    ] {
+        let refused = world.run(state, arguments).await;
+        assert_eq!(refused.code, code, "{arguments:?}: {}", refused.stderr);
+    }
+    part(&world).await;
+}
+
+#[tokio::test]
 async fn an_option_of_another_node_is_heeded_by_one_of_the_command_s_own() {
     let world = World::new().await;
     let ticket = friends(&world).await;

@@ -62,6 +62,8 @@ mod peers;
 mod pin;
 mod ping;
 mod pipe;
+#[cfg(unix)]
+mod policy;
 mod proxy;
 mod receive;
 mod reunion;
@@ -168,6 +170,8 @@ fn run(
         Command::Pair(args) => block_on(pair::run(globals, &args)),
         Command::Ping(args) => block_on(ping::run(globals, &args, started_at)),
         Command::Why(args) => block_on(why::run(globals, &args, started_at)),
+        #[cfg(unix)]
+        Command::Policy(args) => block_on(policy::run(globals, &args)),
         #[cfg(target_os = "linux")]
         Command::Service(args) => service::run(globals, &args),
         Command::Speed(args) => block_on(speed::run(globals, &args, started_at)),

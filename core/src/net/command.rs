@@ -57,6 +57,11 @@ pub(crate) enum Command {
     Retry { peer: PeerId },
     /// Which paths may carry a peer's data from now on.
     Policy { peer: PeerId, policy: PathPolicy },
+    /// Which those are.
+    PolicyOf {
+        peer: PeerId,
+        reply: oneshot::Sender<PathPolicy>,
+    },
     /// Close all connections with a peer.
     HangUp {
         peer: PeerId,

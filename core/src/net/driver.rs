@@ -218,6 +218,9 @@ impl Driver {
                         self.set_policy(peer, policy);
                         self.view.touch();
                     }
+                    Some(Command::PolicyOf { peer, reply }) => {
+                        let _ = reply.send(self.machine.policy(peer));
+                    }
                     Some(Command::HangUp { peer, code, reason }) => self.links.hang_up(peer, code, &reason),
                     Some(Command::Shutdown { done }) => {
                         self.shutdown().await;

@@ -5,6 +5,8 @@ mod dht;
 #[cfg(unix)]
 mod feed;
 mod group;
+#[cfg(unix)]
+mod paths;
 mod services;
 mod share;
 mod values;
@@ -46,6 +48,8 @@ pub(super) use feed::{FeedAction, FeedArgs, FeedFollow, FeedPost, FeedRead};
 pub(super) use group::{GroupAction, GroupArgs, GroupMembers, RoleArg, Switch};
 #[cfg(unix)]
 pub(super) use group::{GroupInviteArgs, GroupPost, GroupRead};
+#[cfg(unix)]
+pub(super) use paths::PolicyArgs;
 pub(super) use services::{
     Expose, ExposeAction, Forward, ForwardAction, Pipe, Proxy, Services, Terms,
 };
@@ -208,6 +212,9 @@ pub(super) enum Command {
     Ping(Ping),
     /// Explain why the link to a peer is direct or not, and what would help
     Why(Why),
+    /// Have the node that runs here use relays only for a peer, or direct paths only, or both again
+    #[cfg(unix)]
+    Policy(PolicyArgs),
     /// Measure the throughput to and from a peer
     Speed(Speed),
     /// The dashboard, of this computer's node or of a peer's that made this computer an admin

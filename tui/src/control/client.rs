@@ -177,6 +177,13 @@ impl Client {
         self.post(&format!("/peers/{peer}/retry")).await
     }
 
+    /// Which paths the node uses for a peer.
+    pub async fn policy(&self, peer: PeerId) -> Result<PathPolicy, ControlError> {
+        let path = format!("/peers/{peer}/policy");
+        let Policy { policy } = self.get(&path).await?;
+        Ok(policy)
+    }
+
     /// Has the node use only such paths for a peer, as long as it runs.
     pub async fn set_policy(&self, peer: PeerId, policy: PathPolicy) -> Result<(), ControlError> {
         let body = serde_json::json!({ "policy": policy }).to_string();
@@ -460,6 +467,11 @@ pub(crate) struct Version {
 struct Pinged {
     rtt_ms: f64,
     path: Option<PathInfo>,
+}
+
+#[derive(Deserialize)]
+struct Policy {
+    policy: PathPolicy,
 }
 
 #[derive(Deserialize)]

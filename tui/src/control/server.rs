@@ -201,7 +201,7 @@ fn router(control: Control) -> Router {
         .route("/peers/{id}", get(peer).delete(disconnect))
         .route("/peers/{id}/ping", post(ping_peer))
         .route("/peers/{id}/retry", post(retry))
-        .route("/peers/{id}/policy", post(set_policy))
+        .route("/peers/{id}/policy", get(policy).post(set_policy))
         .route("/peers/{id}/disconnect", post(hang_up))
         .route("/network/measure", post(measure_nat))
         .route("/network/mapping", post(renew_mappings))
@@ -492,6 +492,17 @@ async fn retry(
     Ok(StatusCode::ACCEPTED)
 }
 
+/// Which paths are used for a peer, linked or not.
+async fn policy(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+) -> Result<Json<Policy>, Refusal> {
+    let id = parse(&id)?;
+    let endpoint = control.host.links.endpoint();
+    let policy = endpoint.path_policy(id).await;
+    Ok(Json(Policy { policy }))
+}
+
 /// Has only such paths used for a peer, as long as the node runs.
 async fn set_policy(
     State(control): State<Control>,
@@ -606,7 +617,7 @@ struct Connect {
     ticket: Ticket,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Policy {
     policy: PathPolicy,

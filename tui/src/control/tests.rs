@@ -219,6 +219,7 @@ async fn a_link_is_pinged_retried_and_ended_by_request() {
     assert!(refused.to_string().contains("no link"), "{refused}");
     for policy in [PathPolicy::DirectOnly, PathPolicy::Auto] {
         client.set_policy(peer.id(), policy).await.unwrap();
+        assert_eq!(client.policy(peer.id()).await.unwrap(), policy);
         let is_shown = |seen: &Arc<NodeSnapshot>| {
             let shown = seen.peer(peer.id());
             shown.is_some_and(|it| it.policy == policy)

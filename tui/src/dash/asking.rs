@@ -13,7 +13,7 @@ use super::{
     model::{Model, Overlay},
     msg::Effect,
     update::notify,
-    words::Address,
+    words::{Address, reached},
 };
 
 /// Round trips of one ping that are told of.
@@ -250,17 +250,8 @@ pub(super) fn answered(
 }
 
 fn given(name: &str, policy: PathPolicy) -> String {
-    match policy {
-        PathPolicy::RelayOnly => {
-            format!("{name} is reached by relays only, as long as the node runs")
-        }
-        PathPolicy::DirectOnly => {
-            format!("{name} is reached directly or not at all, as long as the node runs")
-        }
-        PathPolicy::Auto | PathPolicy::Unknown | _ => {
-            format!("{name} is reached by the best path again")
-        }
-    }
+    let again = if policy.is_auto() { " again" } else { "" };
+    format!("{name} is reached {}{again}", reached(policy))
 }
 
 /// `phone 38 41 37 · 39 ms direct v4`: the last ones, the mean of all, and the path of the last.

@@ -8,8 +8,8 @@ use std::{
 };
 
 use peerway::{
-    Explanation, NatBehavior, NatReport, NodeSnapshot, Observed, PathInfo, PeerId, PeerSnapshot,
-    PeerState, RelayUrl,
+    Explanation, NatBehavior, NatReport, NodeSnapshot, Observed, PathInfo, PathPolicy, PeerId,
+    PeerSnapshot, PeerState, RelayUrl,
 };
 
 use super::{
@@ -245,6 +245,16 @@ impl Words<'_> {
             (Standing::Connecting, _) => format!("connecting{probing}"),
             (kind, _) => kind.word().to_owned(),
         }
+    }
+}
+
+/// How a peer of this policy is reached, after "is reached".
+pub(crate) fn reached(policy: PathPolicy) -> &'static str {
+    match policy {
+        PathPolicy::RelayOnly => "by relays only, as long as the node runs",
+        PathPolicy::DirectOnly => "directly or not at all, as long as the node runs",
+        PathPolicy::Auto => "by the best path",
+        PathPolicy::Unknown | _ => "in a way that only newer versions know",
     }
 }
 
