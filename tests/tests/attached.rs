@@ -97,6 +97,41 @@ async fn which_paths_lead_to_a_peer_is_told_to_the_node_that_runs_here_and_asked
 }
 
 #[tokio::test]
+async fn what_the_node_sends_goes_by_the_address_that_is_forced_as_why_says() {
+    let world = World::new().await;
+    friends(&world).await;
+    let link = world.start("a", &["ping", "b", "-c", "100000"]);
+    let direct = world.run("a", &["ping", "b", "--until-direct"]).await;
+    assert_eq!(direct.code, 0, "{}", direct.stderr);
+    let used = world.run("a", &["pairs", "b"]).await.lines.remove(0);
+    assert_eq!(used["state"], "used");
+    let addr = used["remote"].as_str().unwrap();
+    for (action, is_forced) in [("force", true), ("release", false)] {
+        let done = world.run("a", &["pairs", "b", action, addr]).await;
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        assert_eq!(done.lines[0]["action"], action);
+        // What is shown follows at once, but not before the answer.
+        let shown = async {
+            while (world.run("a", &["pairs", "b"]).await.lines[0]["forced"] == true) != is_forced {}
+        };
+        timeout(PATIENCE, shown).await.unwrap();
+        let why = world.run("a", &["why", "b"]).await.lines.remove(0);
+        let says = why["line"].as_str().unwrap().ends_with(", forced");
+        assert_eq!(says, is_forced, "{why}");
+    }
+    for arguments in [
+        &["pairs", "b", "force"][..],
+        &["pairs", "b", "force", "here"],
+        &["pairs", "b", "force", "127.0.0.1:9"],
+    ] {
+        let refused = world.run("a", arguments).await;
+        assert_eq!(refused.code, 2, "{arguments:?}: {}", refused.stderr);
+    }
+    link.kill().await;
+    part(&world).await;
+}
+
+#[tokio::test]
 async fn an_option_of_another_node_is_heeded_by_one_of_the_command_s_own() {
     let world = World::new().await;
     let ticket = friends(&world).await;

@@ -58,6 +58,8 @@ mod operate;
 mod out;
 mod own_relay;
 mod pair;
+#[cfg(unix)]
+mod pairs;
 mod peers;
 mod pin;
 mod ping;
@@ -172,6 +174,8 @@ fn run(
         Command::Why(args) => block_on(why::run(globals, &args, started_at)),
         #[cfg(unix)]
         Command::Policy(args) => block_on(policy::run(globals, &args)),
+        #[cfg(unix)]
+        Command::Pairs(args) => block_on(pairs::run(globals, &args)),
         #[cfg(target_os = "linux")]
         Command::Service(args) => service::run(globals, &args),
         Command::Speed(args) => block_on(speed::run(globals, &args, started_at)),

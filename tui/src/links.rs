@@ -4,12 +4,13 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     future::pending,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use peerway::{
-    ConnectError, Connection, Endpoint, PeerId, PeerState, Ticket,
+    ConnectError, Connection, Endpoint, PairAction, PeerId, PeerState, Ticket,
     services::ping::{self, PingError},
 };
 use tokio::{
@@ -53,6 +54,10 @@ pub enum LinkError {
     IsDirect,
     #[error("there is no link to it: connect first")]
     NoLink,
+    #[error(
+        "the node probes no such address of the peer now: `peerway pairs PEER` lists those that it does"
+    )]
+    NoPair,
 }
 
 /// How long a dial may take: as the library says of the slowest that still comes about, and a bit.
@@ -182,6 +187,25 @@ impl Links {
                 Ok(())
             }
         }
+    }
+
+    /// Does something with the pair of this address, over TCP or not.
+    ///
+    /// # Errors
+    /// [`LinkError::NoLink`], or [`LinkError::NoPair`].
+    pub async fn choose_pair(
+        &self,
+        peer: PeerId,
+        (remote, tcp): (SocketAddr, bool),
+        action: PairAction,
+    ) -> Result<(), LinkError> {
+        let snapshot = self.endpoint.snapshot();
+        let known = snapshot.peer(peer).ok_or(LinkError::NoLink)?;
+        let mut pairs = known.pairs.iter();
+        let pair = pairs.find(|pair| pair.remote == remote && pair.is_tcp() == tcp);
+        let pair = pair.ok_or(LinkError::NoPair)?;
+        self.endpoint.choose_pair(peer, pair, action).await;
+        Ok(())
     }
 
     /// Ends all connections with a peer, whoever asked for them.

@@ -324,6 +324,9 @@ pub struct Evidence {
     /// How long ago the peer was last heard, if it left a hello unanswered since then that its relay took.
     #[serde(rename = "silent_ms", with = "millis::option")]
     pub silent: Option<Duration>,
+    /// Whether the address in use is one that the user [forced](crate::PairAction::Force).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
 }
 
 /// One end of a link.

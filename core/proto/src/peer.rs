@@ -15,6 +15,7 @@
 // The parts: each owns its data.
 mod attempt;
 mod checks;
+mod choice;
 mod contact;
 mod demand;
 mod direct;
@@ -40,6 +41,7 @@ mod triggered;
 // What they do together; none of these files call each other in a circle.
 mod announce;
 mod answer;
+mod choosing;
 mod control;
 mod evidence;
 mod guessing;
@@ -309,6 +311,7 @@ impl Peer {
             narrow: narrow.is_some(),
         };
         self.history.died(ctx.now, death, narrow);
+        let was_forced = self.demand.choice.died(path.pair);
         self.checks.settle();
         self.release_sockets(ctx);
         self.effort.begin(ctx.now);
@@ -318,6 +321,9 @@ impl Peer {
             self.dial(ctx);
         } else {
             self.end(ctx);
+        }
+        if was_forced {
+            self.tell_released(ctx, path.pair);
         }
     }
 
@@ -401,6 +407,7 @@ impl Peer {
             self.called_for(ctx, opened);
         }
         self.checks_timeout(ctx);
+        self.choice_timeout(ctx);
         self.guess_timeout(ctx);
         self.fresh_port_timeout(ctx);
         self.tcp_timeout(ctx);
@@ -492,6 +499,7 @@ impl Peer {
                 )
             }),
             self.rounds.next_rebind().map(|at| (at, Deadline::Rebind)),
+            self.demand.choice.next().map(|at| (at, Deadline::Suspect)),
             self.tcp_pairs.next().map(|at| (at, Deadline::Tcp)),
             self.demand.next().map(|at| (at, Deadline::Linger)),
             self.forgotten_at().map(|at| (at, Deadline::Forget)),

@@ -25,6 +25,21 @@ pub enum PathPolicy {
     Unknown,
 }
 
+/// What is to be done with one of a peer's [pairs](crate::CandidatePair).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PairAction {
+    /// What this node sends goes by it as soon as it answers, until it dies, is released, or the link ends: a pair that is better is
+    /// not taken. One that does not answer is released at once.
+    Force,
+    /// It is as any other again.
+    Release,
+    /// Something that newer versions know; nothing is done.
+    #[serde(other)]
+    Unknown,
+}
+
 /// It is none of the policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("no such policy: give auto, relay-only or direct-only")]

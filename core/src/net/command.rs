@@ -10,7 +10,7 @@ use super::{
     relay::{Answer, Question, RelayError},
     search::Search,
 };
-use crate::{Access, Event, NodeSnapshot, PathPolicy, PeerId, RelayUrl, Ticket};
+use crate::{Access, Event, NodeSnapshot, PairAction, PathPolicy, PeerId, RelayUrl, Ticket};
 
 /// What the public API asks of the driver.
 pub(crate) enum Command {
@@ -61,6 +61,13 @@ pub(crate) enum Command {
     PolicyOf {
         peer: PeerId,
         reply: oneshot::Sender<PathPolicy>,
+    },
+    /// What is to be done with one of the peer's pairs.
+    Pair {
+        peer: PeerId,
+        remote: SocketAddr,
+        tcp: bool,
+        action: PairAction,
     },
     /// Close all connections with a peer.
     HangUp {

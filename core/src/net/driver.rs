@@ -221,6 +221,10 @@ impl Driver {
                     Some(Command::PolicyOf { peer, reply }) => {
                         let _ = reply.send(self.machine.policy(peer));
                     }
+                    Some(Command::Pair { peer, remote, tcp, action }) => {
+                        self.feed(Input::Pair { peer, remote, tcp, action });
+                        self.view.touch();
+                    }
                     Some(Command::HangUp { peer, code, reason }) => self.links.hang_up(peer, code, &reason),
                     Some(Command::Shutdown { done }) => {
                         self.shutdown().await;

@@ -1,6 +1,6 @@
 //! Answers, for as long as the node runs.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -11,7 +11,8 @@ use axum::{
     routing::{delete, get, post},
 };
 use peerway::{
-    NodeSnapshot, PathInfo, PathPolicy, PeerId, PeerSnapshot, RelaySnapshot, SwarmSnapshot, Ticket,
+    NodeSnapshot, PairAction, PathInfo, PathPolicy, PeerId, PeerSnapshot, RelaySnapshot,
+    SwarmSnapshot, Ticket,
 };
 use peerway_swarm::groups::Groups;
 use peerway_swarm::{search::Search, share::Sharing};
@@ -202,6 +203,7 @@ fn router(control: Control) -> Router {
         .route("/peers/{id}/ping", post(ping_peer))
         .route("/peers/{id}/retry", post(retry))
         .route("/peers/{id}/policy", get(policy).post(set_policy))
+        .route("/peers/{id}/pairs", post(choose_pair))
         .route("/peers/{id}/disconnect", post(hang_up))
         .route("/network/measure", post(measure_nat))
         .route("/network/mapping", post(renew_mappings))
@@ -520,6 +522,28 @@ async fn set_policy(
     Ok(StatusCode::ACCEPTED)
 }
 
+/// Does something with one of a peer's pairs, as long as the link lasts.
+async fn choose_pair(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+    body: Result<Json<OfPair>, JsonRejection>,
+) -> Result<StatusCode, Refusal> {
+    let id = parse(&id)?;
+    let OfPair {
+        action,
+        remote,
+        tcp,
+    } = understood(body)?;
+    if action == PairAction::Unknown {
+        let reason = "no such action: give force or release";
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason));
+    }
+    let links = &control.host.links;
+    let chosen = links.choose_pair(id, (remote, tcp), action).await;
+    chosen.map_err(refused)?;
+    Ok(StatusCode::ACCEPTED)
+}
+
 /// Ends all connections with a peer, whoever asked for them.
 async fn hang_up(
     State(control): State<Control>,
@@ -591,7 +615,7 @@ pub(super) fn refused(error: LinkError) -> Refusal {
         LinkError::Connect(_) | LinkError::Mute | LinkError::Slow | LinkError::Ping(_) => {
             StatusCode::BAD_GATEWAY
         }
-        LinkError::NoLink => StatusCode::NOT_FOUND,
+        LinkError::NoLink | LinkError::NoPair => StatusCode::NOT_FOUND,
         LinkError::IsDirect => StatusCode::CONFLICT,
     };
     Refusal::new(status, error.to_string())
@@ -621,6 +645,15 @@ struct Connect {
 #[serde(deny_unknown_fields)]
 struct Policy {
     policy: PathPolicy,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfPair {
+    action: PairAction,
+    remote: SocketAddr,
+    #[serde(default)]
+    tcp: bool,
 }
 
 #[derive(Deserialize)]

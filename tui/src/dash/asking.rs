@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use peerway::{HomeReason, PathInfo, PathPolicy, PeerId, RelaySnapshot};
+use peerway::{
+    CandidatePair, Event, EventKind, HomeReason, PairAction, PathInfo, PathPolicy, PeerId,
+    RelaySnapshot,
+};
 use tui_input::Input;
 
 use super::{
@@ -13,7 +16,7 @@ use super::{
     model::{Model, Overlay},
     msg::Effect,
     update::notify,
-    words::{Address, reached},
+    words::{Address, chosen, reached},
 };
 
 /// Round trips of one ping that are told of.
@@ -80,6 +83,7 @@ pub(super) fn begin(
             send(model, peer, Request::Policy(next), now, effects);
         }
         Ask::Policy(policy) => send(model, peer, Request::Policy(policy), now, effects),
+        Ask::ForcePair => of_pair(model, peer, now, effects),
         Ask::Disconnect => confirm(model, peer, Request::Disconnect),
         Ask::Block => confirm(model, peer, Request::Block),
         Ask::Name => {
@@ -89,6 +93,49 @@ pub(super) fn begin(
                 input: Input::new(name),
             });
         }
+    }
+}
+
+/// Has the pair under the cursor forced, or released if it is.
+fn of_pair(model: &mut Model, peer: PeerId, now: Duration, effects: &mut Vec<Effect>) {
+    let Some(pair) = pair_at(model) else {
+        let text = "no address of this peer is being probed";
+        return notify(model, text.to_owned(), Role::Warn, now);
+    };
+    let request = Request::Pair {
+        remote: pair.remote,
+        tcp: pair.is_tcp(),
+        action: if pair.forced {
+            PairAction::Release
+        } else {
+            PairAction::Force
+        },
+    };
+    send(model, peer, request, now, effects);
+}
+
+/// The pair under the cursor.
+pub(super) fn pair_at(model: &Model) -> Option<&CandidatePair> {
+    model.page_peer()?.pairs.get(model.pairs.at)
+}
+
+/// The cursor stays on its pair, wherever that stands among the others now.
+pub(super) fn keep_to_pair(model: &mut Model, pair: &CandidatePair) {
+    let is_it = |it: &CandidatePair| it.remote == pair.remote && it.is_tcp() == pair.is_tcp();
+    let at = model
+        .page_peer()
+        .and_then(|peer| peer.pairs.iter().position(is_it));
+    if let Some(at) = at {
+        model.pairs.at = at;
+    }
+}
+
+/// Says so where a pair that was forced is so no more by itself.
+pub(super) fn hear_of_pair(model: &mut Model, event: &Event, now: Duration) {
+    if matches!(event.kind, EventKind::PairReleased { .. }) {
+        let said = model.words().sentence(&event.kind);
+        let text = format!("{}: {}", said.subject, said.text);
+        notify(model, text, Role::Warn, now);
     }
 }
 
@@ -143,6 +190,13 @@ pub(super) fn send(
         Request::Policy(policy) => {
             model.given = Some((peer, *policy));
             format!("{name}: {policy}")
+        }
+        Request::Pair { remote, action, .. } => {
+            let addr = model.words().addr(*remote);
+            match action {
+                PairAction::Release => format!("{name}: releasing {addr}"),
+                PairAction::Force | PairAction::Unknown | _ => format!("{name}: forcing {addr}"),
+            }
         }
         Request::Disconnect => format!("disconnecting {name}"),
         Request::Block => format!("blocking {name}"),
@@ -230,6 +284,10 @@ pub(super) fn answered(
             (format!("looking for a direct path to {name}"), Role::Good)
         }
         (Ok(Answer::Done), Request::Policy(policy)) => (given(&name, *policy), Role::Good),
+        (Ok(Answer::Done), Request::Pair { remote, action, .. }) => {
+            let addr = model.words().addr(*remote);
+            (chosen(&name, &addr, *action), Role::Good)
+        }
         (Ok(Answer::Done), Request::Disconnect) => {
             (format!("disconnected from {name}"), Role::Good)
         }

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What a file may give other keys, as it calls it. Movement, Enter, Esc, ^C and what follows the first key of two stay as they are.
-const NAMES: [(&str, Action); 43] = [
+const NAMES: [(&str, Action); 44] = [
     ("overview", Action::View(View::Overview)),
     ("peers", Action::View(View::Peers)),
     ("network", Action::View(View::Network)),
@@ -30,6 +30,7 @@ const NAMES: [(&str, Action); 43] = [
     ("until-direct", Action::Ask(Ask::UntilDirect)),
     ("retry", Action::Ask(Ask::Retry)),
     ("policy", Action::Ask(Ask::NextPolicy)),
+    ("force-pair", Action::Ask(Ask::ForcePair)),
     ("rename", Action::Ask(Ask::Name)),
     ("disconnect", Action::Ask(Ask::Disconnect)),
     ("block", Action::Ask(Ask::Block)),

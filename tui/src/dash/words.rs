@@ -8,8 +8,8 @@ use std::{
 };
 
 use peerway::{
-    Explanation, NatBehavior, NatReport, NodeSnapshot, Observed, PathInfo, PathPolicy, PeerId,
-    PeerSnapshot, PeerState, RelayUrl,
+    Explanation, NatBehavior, NatReport, NodeSnapshot, Observed, PairAction, PathInfo, PathPolicy,
+    PeerId, PeerSnapshot, PeerState, RelayUrl,
 };
 
 use super::{
@@ -258,9 +258,21 @@ pub(crate) fn reached(policy: PathPolicy) -> &'static str {
     }
 }
 
-/// Which paths the user wants to a peer, if not all: `[relay-only]`.
+/// What becomes of a pair with which this was done.
+pub(crate) fn chosen(name: &str, addr: &str, action: PairAction) -> String {
+    match action {
+        PairAction::Release => format!("what goes to {name} takes the best path again"),
+        PairAction::Force | PairAction::Unknown | _ => {
+            format!("what goes to {name} takes {addr} as soon as that answers, and until it dies")
+        }
+    }
+}
+
+/// Which paths the user wants to a peer, if not all: `[relay-only]`, or `[forced]` where it is a single one.
 pub(super) fn badge(peer: &PeerSnapshot) -> Option<String> {
-    (!peer.policy.is_auto()).then(|| format!("[{}]", peer.policy))
+    let by_policy = (!peer.policy.is_auto()).then(|| format!("[{}]", peer.policy));
+    let is_forced = || peer.pairs.iter().any(|pair| pair.forced);
+    by_policy.or_else(|| is_forced().then(|| "[forced]".to_owned()))
 }
 
 /// Who can dial a node that has no relay.

@@ -100,6 +100,14 @@ impl Machine {
             }
             Input::Retry { peer } => self.with(now, peer, Peer::retry),
             Input::Policy { peer, policy } => self.set_policy(now, peer, policy),
+            Input::Pair {
+                peer,
+                remote,
+                tcp,
+                action,
+            } => self.with(now, peer, |peer, ctx| {
+                peer.choose(ctx, (remote, tcp), action);
+            }),
             Input::Resumed => self.on_resumed(now),
             Input::Access { access, dialled } => self.set_access(now, access, &dialled),
             Input::Shutdown => self.shut(now),

@@ -8,6 +8,10 @@ use crate::{NatReport, PathPolicy};
 /// What it means that a relay does not reach a peer that it has registered.
 const UNREACHED: &str = "The relay has the peer registered, but nothing that it sends is acknowledged. If the peer's router was restarted and forgot it, the peer is back within 20 s, when it next speaks to the relay by itself; else it was switched off or lost its network less than a minute ago.";
 
+/// What it means that the user forced the address in use.
+const FORCED: &str =
+    "This node was told to send by this address and no other, until it dies or is released.";
+
 /// What it means that this program does not know a cause.
 const NEWER: &str = "The node that says so is newer than this program and has a reason that this program has no words for: update it.";
 
@@ -58,9 +62,10 @@ impl Explanation {
         let tried = &self.evidence.tried;
         match self.cause {
             Cause::Direct { how } => format!(
-                "direct {how}, after {} and {}",
+                "direct {how}, after {} and {}{}",
                 span(tried.took),
-                count(tried.packets(), "packet")
+                count(tried.packets(), "packet"),
+                if self.evidence.forced { ", forced" } else { "" }
             ),
             Cause::Calling => "the peer was called and has not answered yet".to_owned(),
             Cause::NoAnswer => "the peer does not answer".to_owned(),
@@ -138,7 +143,10 @@ impl Explanation {
     #[must_use]
     pub fn paragraph(&self) -> String {
         let evidence = &self.evidence;
-        let meaning = self.meaning();
+        let mut meaning = self.meaning();
+        if evidence.forced {
+            meaning = format!("{meaning} {FORCED}");
+        }
         let calls_only = matches!(
             self.cause,
             Cause::Calling

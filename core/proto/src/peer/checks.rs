@@ -197,6 +197,16 @@ impl Checks {
         }
     }
 
+    /// Asks this one now, whatever came of it before.
+    pub(super) fn wake(&mut self, now: Instant, pair: Pair) {
+        if let Some(position) = self.position(pair) {
+            let check = &mut self.list[position];
+            check.next = Some(now);
+            (check.step, check.probes) = (0, 0);
+            check.full_ttl_from = check.full_ttl_from.min(now);
+        }
+    }
+
     /// The round trip of a pair that answered.
     pub(super) fn rtt(&self, pair: Pair) -> Option<Duration> {
         self.list.iter().find(|check| check.pair == pair)?.rtt

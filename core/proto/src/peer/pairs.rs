@@ -28,6 +28,7 @@ impl Peer {
             );
             pair.state = PairState::Used;
             pair.rtt = Some(path.rtt);
+            pair.forced = self.demand.choice.is_forced(path.pair);
             pairs.push(pair);
         }
         pairs.sort_by_key(|pair| pair.state);
@@ -49,6 +50,7 @@ impl Peer {
         pair.heard = seen.heard;
         let next = seen.next.map(|at| at.saturating_duration_since(now));
         pair.next = next.map(whole);
+        pair.forced = self.demand.choice.is_forced(seen.pair);
         pair
     }
 

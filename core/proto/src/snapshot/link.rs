@@ -27,6 +27,9 @@ pub struct CandidatePair {
     /// When the next probe leaves, if one does.
     #[serde(default, rename = "next_ms", with = "millis::option")]
     pub next: Option<Duration>,
+    /// Whether the user wants the data to go by it, and not by the best there is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
 }
 
 impl CandidatePair {
@@ -42,7 +45,14 @@ impl CandidatePair {
             sent: 0,
             heard: 0,
             next: None,
+            forced: false,
         }
+    }
+
+    /// Whether it is a connection of TLS over TCP: of UDP there may be a pair of the same address.
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        self.kind == PairKind::Tcp
     }
 }
 

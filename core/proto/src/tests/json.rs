@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{
     Action, Carrier, Cause, Event, EventKind, Guessing, HomeReason, How, MappingProtocol,
-    NatBehavior, NextReason, NodeSnapshot, PairKind, PairState, PathInfo, PathPolicy, PeerState,
-    PortAllocation, RefusalReason, RelayRole, RelayState, RelayUrl, SecretKey, Side, Ticket,
+    NatBehavior, NextReason, NodeSnapshot, PairAction, PairKind, PairState, PathInfo, PathPolicy,
+    PeerState, PortAllocation, RefusalReason, RelayRole, RelayState, RelayUrl, SecretKey, Side,
+    Ticket,
 };
 
 fn written(text: &str) -> Value {
@@ -142,6 +143,8 @@ fn the_lists_of_a_snapshot_are_complete_and_each_entry_has_its_name_and_words() 
         "auto" Auto, "relay_only" RelayOnly, "direct_only" DirectOnly, "unknown" Unknown);
     keeps_its_names(None, &policies);
     has_words(&policies, PathPolicy::to_string);
+    let actions = all!(PairAction: "force" Force, "release" Release, "unknown" Unknown);
+    keeps_its_names(None, &actions);
     let relays = all!(RelayState: "connecting" Connecting, "up" Up, "down" Down, "unknown" Unknown);
     keeps_its_names(None, &relays);
     let carriers = all!(Carrier: "udp" Udp, "tcp" Tcp, "unknown" Unknown);
@@ -262,10 +265,11 @@ fn every_event_has_its_name_and_words() {
         EventKind::Received { .. } => 11,
         EventKind::Sent { .. } => 12,
         EventKind::RelayMoved { .. } => 13,
-        EventKind::Unknown => 14,
+        EventKind::PairReleased { .. } => 14,
+        EventKind::Unknown => 15,
     };
     let found: Vec<usize> = kinds.iter().map(name).collect();
-    assert_eq!(found, (0..=14).collect::<Vec<_>>());
+    assert_eq!(found, (0..=15).collect::<Vec<_>>());
     let said: Vec<String> = kinds.iter().map(ToString::to_string).collect();
     assert_eq!(said.join("\n"), EVENTS.trim_end());
 }
@@ -295,5 +299,5 @@ fn every_enum_that_is_read_from_json_has_room_for_what_newer_versions_write() {
             found += 1;
         }
     }
-    assert_eq!(found, 18);
+    assert_eq!(found, 19);
 }

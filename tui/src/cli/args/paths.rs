@@ -1,8 +1,10 @@
 //! Which paths the node that runs here takes to a peer.
 
+use std::{net::SocketAddr, str::FromStr};
+
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap_complete::ArgValueCandidates;
-use peerway::PathPolicy;
+use peerway::{PairAction, PathPolicy};
 
 use super::{super::completion, values::PeerName};
 
@@ -24,4 +26,61 @@ fn policies() -> impl TypedValueParser<Value = PathPolicy> {
         PossibleValue::new("direct-only").help("direct ones or none"),
     ];
     PossibleValuesParser::new(words).try_map(|word| word.parse::<PathPolicy>())
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct PairsArgs {
+    /// Name in the address book, ticket or id; of a peer that was dialled before, 8 letters of its id
+    #[arg(add = ArgValueCandidates::new(completion::names))]
+    pub(in crate::cli) peer: PeerName,
+
+    /// What to do with one of them, as long as the link lasts; without it, they are listed
+    #[arg(requires = "addr")]
+    action: Option<PairWord>,
+
+    /// Its address, as it is listed
+    #[arg(value_name = "ADDR", add = ArgValueCandidates::new(completion::pairs))]
+    addr: Option<PairAddr>,
+}
+
+impl PairsArgs {
+    /// What to do, and with which.
+    pub(in crate::cli) fn action(&self) -> Option<(PairAction, PairAddr)> {
+        let action = match self.action? {
+            PairWord::Force => PairAction::Force,
+            PairWord::Release => PairAction::Release,
+        };
+        Some((action, self.addr?))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum PairWord {
+    /// Send to the peer by this address, until it dies
+    Force,
+    /// Send to it by the best address again
+    Release,
+}
+
+/// The address of a pair, over TCP or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct PairAddr {
+    pub(in crate::cli) remote: SocketAddr,
+    pub(in crate::cli) tcp: bool,
+}
+
+impl FromStr for PairAddr {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let over_tcp = text.strip_prefix("tcp://");
+        let addr = over_tcp.unwrap_or(text).parse();
+        let remote = addr.map_err(
+            |_| "give an address as `peerway pairs PEER` lists it: IP:PORT or tcp://IP:PORT",
+        )?;
+        Ok(Self {
+            remote,
+            tcp: over_tcp.is_some(),
+        })
+    }
 }

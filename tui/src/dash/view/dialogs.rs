@@ -179,6 +179,7 @@ pub(super) fn confirm(
         Request::Ping { .. }
         | Request::Retry
         | Request::Policy(_)
+        | Request::Pair { .. }
         | Request::LetIn
         | Request::Rename(_) => ("Sure?", name),
     };
