@@ -119,6 +119,26 @@ async fn what_the_node_sends_goes_by_the_address_that_is_forced_as_why_says() {
         let says = why["line"].as_str().unwrap().ends_with(", forced");
         assert_eq!(says, is_forced, "{why}");
     }
+    for (arguments, is_dropped) in [
+        (&["pairs", "b", "drop", addr][..], true),
+        (&["pairs", "b", "retry"], false),
+        (&["pairs", "b", "probe", addr], false),
+    ] {
+        let done = world.run("a", arguments).await;
+        assert_eq!(done.code, 0, "{arguments:?}: {}", done.stderr);
+        let shown = async {
+            let is_so = |pair: &serde_json::Value| pair["state"] == "dropped";
+            while world
+                .run("a", &["pairs", "b"])
+                .await
+                .lines
+                .iter()
+                .any(is_so)
+                != is_dropped
+            {}
+        };
+        timeout(PATIENCE, shown).await.unwrap();
+    }
     for arguments in [
         &["pairs", "b", "force"][..],
         &["pairs", "b", "force", "here"],

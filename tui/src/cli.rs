@@ -203,10 +203,7 @@ fn run(
         Command::Send(args) => block_on(send::run(globals, &args)),
         Command::Receive(args) => block_on(receive::run(globals, &args)),
         Command::Share(args) => block_on(share::run(globals, &args)),
-        Command::Ls => block_on(async {
-            share::list(globals).await?;
-            pin::list(globals).await
-        }),
+        Command::Ls => block_on(list(globals)),
         Command::Get(args) => block_on(get::run(globals, &args)),
         Command::Pin(args) => block_on(pin::pin(globals, &args)),
         Command::Unpin(args) => block_on(pin::unpin(globals, &args)),
@@ -240,6 +237,12 @@ fn run(
         #[cfg(all(feature = "demo", target_os = "linux"))]
         Command::Lab(args) => lab::run(globals, &args),
     }
+}
+
+/// What is shared, and what is kept of what was fetched.
+async fn list(globals: &Globals) -> Result<(), Failure> {
+    share::list(globals).await?;
+    pin::list(globals).await
 }
 
 /// A change of the address book, of which the node that runs here is told.

@@ -10,7 +10,8 @@ use std::{
 };
 
 use peerway::{
-    ConnectError, Connection, Endpoint, PairAction, PeerId, PeerState, Ticket,
+    CandidatePair, ConnectError, Connection, Endpoint, PairAction, PairState, PeerId, PeerState,
+    Ticket,
     services::ping::{self, PingError},
 };
 use tokio::{
@@ -172,16 +173,18 @@ impl Links {
         reply.ok_or(LinkError::Mute)
     }
 
-    /// Has a direct path looked for now.
+    /// Has a direct path looked for now, or pairs that were dropped probed again.
     ///
     /// # Errors
     /// [`LinkError::IsDirect`], or [`LinkError::NoLink`].
     pub async fn retry(&self, peer: PeerId) -> Result<(), LinkError> {
         let snapshot = self.endpoint.snapshot();
         let known = snapshot.peer(peer);
+        let is_dropped = |pair: &CandidatePair| pair.state == PairState::Dropped;
+        let lacks_pairs = known.is_some_and(|known| known.pairs.iter().any(is_dropped));
         match known.map(|known| known.state) {
             None | Some(PeerState::Idle) => Err(LinkError::NoLink),
-            Some(PeerState::Direct) => Err(LinkError::IsDirect),
+            Some(PeerState::Direct) if !lacks_pairs => Err(LinkError::IsDirect),
             Some(_) => {
                 self.endpoint.retry(peer).await;
                 Ok(())

@@ -49,7 +49,7 @@ pub(super) use group::{GroupAction, GroupArgs, GroupMembers, RoleArg, Switch};
 #[cfg(unix)]
 pub(super) use group::{GroupInviteArgs, GroupPost, GroupRead};
 #[cfg(unix)]
-pub(super) use paths::{PairAddr, PairsArgs, PolicyArgs};
+pub(super) use paths::{PairAddr, PairsArgs, PairsAsk, PolicyArgs};
 pub(super) use services::{
     Expose, ExposeAction, Forward, ForwardAction, Pipe, Proxy, Services, Terms,
 };
@@ -215,7 +215,7 @@ pub(super) enum Command {
     /// Have the node that runs here use relays only for a peer, or direct paths only, or both again
     #[cfg(unix)]
     Policy(PolicyArgs),
-    /// List the addresses at which the node that runs here looks for a peer, or force one of them
+    /// List the addresses at which the node that runs here looks for a peer, or say what to do with one of them
     #[cfg(unix)]
     Pairs(PairsArgs),
     /// Measure the throughput to and from a peer

@@ -6,7 +6,7 @@ use peerway::{CandidatePair, Names, PairAction, PeerId};
 use serde::Serialize;
 
 use super::{
-    args::{Globals, PairsArgs},
+    args::{Globals, PairsArgs, PairsAsk},
     attach,
     failure::Failure,
     out,
@@ -19,8 +19,13 @@ pub(super) async fn run(globals: &Globals, args: &PairsArgs) -> Result<(), Failu
     let state = StateDir::open(globals)?;
     let book = state.names();
     let peer = state.peers().meant(&args.peer, &book)?.id();
-    let Some((action, addr)) = args.action() else {
-        return list(globals, &node.peer(peer).await?.pairs);
+    let (action, addr) = match args.ask() {
+        PairsAsk::List => return list(globals, &node.peer(peer).await?.pairs),
+        PairsAsk::Retry => {
+            node.retry(peer).await?;
+            return list(globals, &node.peer(peer).await?.pairs);
+        }
+        PairsAsk::Choose(action, addr) => (action, addr),
     };
     let (remote, tcp) = (addr.remote, addr.tcp);
     node.choose_pair(peer, (remote, tcp), action).await?;

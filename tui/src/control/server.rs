@@ -535,7 +535,7 @@ async fn choose_pair(
         tcp,
     } = understood(body)?;
     if action == PairAction::Unknown {
-        let reason = "no such action: give force or release";
+        let reason = "no such action: give probe, force, release or drop";
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
     let links = &control.host.links;

@@ -233,7 +233,7 @@ async fn a_link_is_pinged_retried_and_ended_by_request() {
     let other = ((Ipv4Addr::LOCALHOST, 9).into(), false);
     for (pair, action, reason) in [
         (other, PairAction::Force, "no such address"),
-        (other, PairAction::Unknown, "give force"),
+        (other, PairAction::Unknown, "give probe, force"),
     ] {
         let refused = client.choose_pair(peer.id(), pair, action).await;
         let refused = refused.unwrap_err().to_string();

@@ -1,10 +1,10 @@
 //! What is asked of the node about a peer, from the key to the answer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use peerway::{
-    CandidatePair, Event, EventKind, HomeReason, PairAction, PathInfo, PathPolicy, PeerId,
-    RelaySnapshot,
+    CandidatePair, Event, EventKind, HomeReason, NodeSnapshot, PairAction, PathInfo, PathPolicy,
+    PeerId, RelaySnapshot,
 };
 use tui_input::Input;
 
@@ -83,7 +83,9 @@ pub(super) fn begin(
             send(model, peer, Request::Policy(next), now, effects);
         }
         Ask::Policy(policy) => send(model, peer, Request::Policy(policy), now, effects),
-        Ask::ForcePair => of_pair(model, peer, now, effects),
+        Ask::ProbePair => of_pair(model, peer, PairAction::Probe, now, effects),
+        Ask::ForcePair => of_pair(model, peer, PairAction::Force, now, effects),
+        Ask::DropPair => of_pair(model, peer, PairAction::Drop, now, effects),
         Ask::Disconnect => confirm(model, peer, Request::Disconnect),
         Ask::Block => confirm(model, peer, Request::Block),
         Ask::Name => {
@@ -96,38 +98,46 @@ pub(super) fn begin(
     }
 }
 
-/// Has the pair under the cursor forced, or released if it is.
-fn of_pair(model: &mut Model, peer: PeerId, now: Duration, effects: &mut Vec<Effect>) {
+/// Does something with the pair under the cursor; one that is forced is released.
+fn of_pair(
+    model: &mut Model,
+    peer: PeerId,
+    action: PairAction,
+    now: Duration,
+    effects: &mut Vec<Effect>,
+) {
     let Some(pair) = pair_at(model) else {
         let text = "no address of this peer is being probed";
         return notify(model, text.to_owned(), Role::Warn, now);
     };
+    let action = if action == PairAction::Force && pair.forced {
+        PairAction::Release
+    } else {
+        action
+    };
     let request = Request::Pair {
         remote: pair.remote,
         tcp: pair.is_tcp(),
-        action: if pair.forced {
-            PairAction::Release
-        } else {
-            PairAction::Force
-        },
+        action,
     };
     send(model, peer, request, now, effects);
 }
 
-/// The pair under the cursor.
-pub(super) fn pair_at(model: &Model) -> Option<&CandidatePair> {
-    model.page_peer()?.pairs.get(model.pairs.at)
-}
-
-/// The cursor stays on its pair, wherever that stands among the others now.
-pub(super) fn keep_to_pair(model: &mut Model, pair: &CandidatePair) {
-    let is_it = |it: &CandidatePair| it.remote == pair.remote && it.is_tcp() == pair.is_tcp();
-    let at = model
-        .page_peer()
-        .and_then(|peer| peer.pairs.iter().position(is_it));
-    if let Some(at) = at {
+/// The node as it is now: what was asked may show in it, and the cursor stays on its pair, wherever that stands among the others.
+pub(super) fn record(model: &mut Model, snapshot: Arc<NodeSnapshot>) {
+    let before = pair_at(model).map(|pair| (pair.remote, pair.is_tcp()));
+    model.record(snapshot);
+    let is_it = |it: &CandidatePair| Some((it.remote, it.is_tcp())) == before;
+    let pairs = model.page_peer().map(|peer| &peer.pairs);
+    if let Some(at) = pairs.and_then(|pairs| pairs.iter().position(is_it)) {
         model.pairs.at = at;
     }
+    look_at_given(model);
+}
+
+/// The pair under the cursor.
+fn pair_at(model: &Model) -> Option<&CandidatePair> {
+    model.page_peer()?.pairs.get(model.pairs.at)
 }
 
 /// Says so where a pair that was forced is so no more by itself.
@@ -151,7 +161,7 @@ fn next_policy(model: &Model, peer: PeerId) -> PathPolicy {
 }
 
 /// A snapshot may show the policy that was given to a peer.
-pub(super) fn look_at_given(model: &mut Model) {
+fn look_at_given(model: &mut Model) {
     let snapshot = &model.data().snapshot;
     let is_shown = |(to, policy): &(PeerId, PathPolicy)| {
         let shown = snapshot.peer(*to);
@@ -193,10 +203,13 @@ pub(super) fn send(
         }
         Request::Pair { remote, action, .. } => {
             let addr = model.words().addr(*remote);
-            match action {
-                PairAction::Release => format!("{name}: releasing {addr}"),
-                PairAction::Force | PairAction::Unknown | _ => format!("{name}: forcing {addr}"),
-            }
+            let doing = match action {
+                PairAction::Probe => "probing",
+                PairAction::Release => "releasing",
+                PairAction::Drop => "dropping",
+                PairAction::Force | PairAction::Unknown | _ => "forcing",
+            };
+            format!("{name}: {doing} {addr}")
         }
         Request::Disconnect => format!("disconnecting {name}"),
         Request::Block => format!("blocking {name}"),

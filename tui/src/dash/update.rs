@@ -65,12 +65,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             model.resize(width, height);
         }
         Msg::Sample(snapshot) => {
-            let pair = asking::pair_at(model).cloned();
-            model.record(snapshot);
-            if let Some(pair) = pair {
-                asking::keep_to_pair(model, &pair);
-            }
-            asking::look_at_given(model);
+            asking::record(model, snapshot);
             model.dirty |= !model.is_frozen();
             if !model.is_frozen() && model.notice.as_ref().is_some_and(|it| it.until <= now) {
                 model.notice = None;

@@ -261,6 +261,10 @@ pub(crate) fn reached(policy: PathPolicy) -> &'static str {
 /// What becomes of a pair with which this was done.
 pub(crate) fn chosen(name: &str, addr: &str, action: PairAction) -> String {
     match action {
+        PairAction::Probe => format!("{addr} of {name} is asked"),
+        PairAction::Drop => {
+            format!("{addr} of {name} is neither used nor probed until R or another network")
+        }
         PairAction::Release => format!("what goes to {name} takes the best path again"),
         PairAction::Force | PairAction::Unknown | _ => {
             format!("what goes to {name} takes {addr} as soon as that answers, and until it dies")

@@ -98,7 +98,7 @@ impl Machine {
             Input::Traffic { peer, heard } => {
                 self.with(now, peer, |peer, ctx| peer.on_traffic(ctx, heard));
             }
-            Input::Retry { peer } => self.with(now, peer, Peer::retry),
+            Input::Retry { peer } => self.with(now, peer, Peer::on_retry),
             Input::Policy { peer, policy } => self.set_policy(now, peer, policy),
             Input::Pair {
                 peer,
@@ -106,7 +106,7 @@ impl Machine {
                 tcp,
                 action,
             } => self.with(now, peer, |peer, ctx| {
-                peer.choose(ctx, (remote, tcp), action);
+                peer.on_choice(ctx, (remote, tcp), action);
             }),
             Input::Resumed => self.on_resumed(now),
             Input::Access { access, dialled } => self.set_access(now, access, &dialled),

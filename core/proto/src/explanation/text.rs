@@ -32,6 +32,7 @@ impl Cause {
             Self::Trying => "trying",
             Self::RelayOnly { .. } => "relay only",
             Self::Policy { .. } => "forced",
+            Self::Dropped => "dropped",
             Self::PathSilent => "silent",
             Self::PathLost => "direct lost",
             Self::PathNarrow { .. } => "too narrow",
@@ -85,6 +86,10 @@ impl Explanation {
             Cause::Trying => "a direct path is being tried".to_owned(),
             Cause::RelayOnly { side } => format!("{} was told to use relays only", node(side)),
             Cause::Policy { policy } => format!("this node was told: {policy} for this peer"),
+            Cause::Dropped => format!(
+                "this node was told to use {} of the peer no more",
+                count(self.evidence.dropped, "address")
+            ),
             Cause::PathSilent => "the direct path fell silent a moment ago".to_owned(),
             Cause::PathLost => "the direct path was lost".to_owned(),
             Cause::PathNarrow { carries, needs } => {
@@ -147,6 +152,10 @@ impl Explanation {
         if evidence.forced {
             meaning = format!("{meaning} {FORCED}");
         }
+        if evidence.dropped > 0 && self.cause != Cause::Dropped {
+            let dropped = count(evidence.dropped, "address");
+            meaning = format!("{meaning} This node was told to use {dropped} of the peer no more.");
+        }
         let calls_only = matches!(
             self.cause,
             Cause::Calling
@@ -205,6 +214,9 @@ impl Explanation {
             }
             Cause::RelayOnly { side } => relays_only(side).to_owned(),
             Cause::Policy { policy } => forced(policy).to_owned(),
+            Cause::Dropped => {
+                "The user dropped addresses of the peer, which are neither used nor probed until that is asked for or the network changes, and no other one answers. So data goes by the relay.".to_owned()
+            }
             Cause::PathSilent => {
                 "Nothing came back on the direct path for a moment. Data goes by the relay as well while the path is probed.".to_owned()
             }

@@ -1,13 +1,26 @@
 //! Which of the peer's pairs the user wants used.
 
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
-use crate::{io::Pair, timing::FORCED_LOOK};
+use crate::{PairKind, io::Pair, timing::FORCED_LOOK};
 
 /// What was said of single pairs; it lasts as long as the link.
 #[derive(Default)]
 pub(super) struct Choice {
     forced: Option<Forced>,
+    dropped: Vec<Dropped>,
+}
+
+/// Addresses that are remembered as dropped; the oldest gives way.
+const MAX_DROPPED: usize = 16;
+
+/// An address that is neither used nor probed, whatever the socket, over TCP or not.
+#[derive(Clone, Copy)]
+pub(super) struct Dropped {
+    pub(super) addr: SocketAddr,
+    pub(super) tcp: bool,
+    /// How it was learnt.
+    pub(super) kind: PairKind,
 }
 
 /// The pair that the data is to go by.
@@ -66,12 +79,46 @@ impl Choice {
 
     /// Whether a pair that answered is to be taken, whatever else speaks for it or against; none if the user has no say in it.
     pub(super) fn rules(&self, used: Option<Pair>, pair: Pair) -> Option<bool> {
+        if self.is_dropped(pair) {
+            return Some(false);
+        }
         let forced = self.forced.as_ref()?.pair;
         if pair == forced {
             Some(used != Some(pair))
         } else {
             (used == Some(forced)).then_some(false)
         }
+    }
+
+    pub(super) fn dropped(&self) -> &[Dropped] {
+        &self.dropped
+    }
+
+    pub(super) fn is_dropped(&self, pair: Pair) -> bool {
+        self.dropped.iter().any(|dropped| dropped.is(pair))
+    }
+
+    /// The address is to be left alone.
+    pub(super) fn drop_pair(&mut self, dropped: Dropped) {
+        if self.forced.as_ref().is_some_and(|it| dropped.is(it.pair)) {
+            self.release();
+        }
+        self.restore(Some((dropped.addr, dropped.tcp)));
+        if self.dropped.len() >= MAX_DROPPED {
+            self.dropped.remove(0);
+        }
+        self.dropped.push(dropped);
+    }
+
+    /// This address, or any if none is named, is no longer to be left alone. Returns those that were.
+    pub(super) fn restore(&mut self, named: Option<(SocketAddr, bool)>) -> Vec<Dropped> {
+        let is_meant = |it: &mut Dropped| named.is_none_or(|named| named == (it.addr, it.tcp));
+        self.dropped.extract_if(.., is_meant).collect()
+    }
+
+    #[cfg(any(test, feature = "_fuzzing"))]
+    pub(super) fn footprint(&self) -> usize {
+        super::footprint::of(&self.dropped)
     }
 
     /// The pair died. Returns whether it was the one that was forced, which is released by that.
@@ -98,5 +145,11 @@ impl Choice {
                 Some(Due::Look)
             }
         }
+    }
+}
+
+impl Dropped {
+    fn is(&self, pair: Pair) -> bool {
+        (self.addr, self.tcp) == (pair.addr, pair.sock.is_tcp())
     }
 }

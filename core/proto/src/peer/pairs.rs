@@ -31,6 +31,8 @@ impl Peer {
             pair.forced = self.demand.choice.is_forced(path.pair);
             pairs.push(pair);
         }
+        let dropped = self.demand.choice.dropped().iter();
+        pairs.extend(dropped.map(|it| CandidatePair::new(it.addr, it.kind, PairState::Dropped)));
         pairs.sort_by_key(|pair| pair.state);
         pairs.truncate(SHOWN);
         pairs

@@ -100,7 +100,7 @@ impl Peer {
         }
     }
 
-    fn select(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
+    pub(super) fn select(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
         self.note_age(ctx.now, pair);
         let before = self.state.path();
         if before.is_some_and(DirectPath::is_next_best) && !pair.sock.is_tcp() {

@@ -28,6 +28,9 @@ impl Peer {
             // From before it knew; an answer would tell that we are here.
             return;
         }
+        if self.demand.choice.is_dropped(source) {
+            return;
+        }
         match probe.kind {
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx, datagram.len() == FULL_LEN),
             kind @ (ProbeKind::Request | ProbeKind::Nominated | ProbeKind::NotReceiving) => {

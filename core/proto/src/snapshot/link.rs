@@ -107,6 +107,8 @@ pub enum PairState {
     Silent,
     /// Nothing was sent there yet.
     Waiting,
+    /// The user [dropped](crate::PairAction::Drop) it.
+    Dropped,
     /// Something that newer versions know.
     #[serde(other)]
     Unknown,
@@ -120,6 +122,7 @@ impl fmt::Display for PairState {
             Self::Probing => "probing",
             Self::Silent => "silent",
             Self::Waiting => "waiting",
+            Self::Dropped => "dropped",
             Self::Unknown => "unknown",
         })
     }

@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+
 use super::world::{Home, Style, World, ms};
 use crate::{
-    CandidatePair,
-    PairAction::{self, Force, Release},
+    CandidatePair, Cause,
+    PairAction::{self, Drop, Force, Probe, Release},
     PairState, PathPolicy, PeerState,
     io::{Input, Route},
 };
@@ -162,4 +165,122 @@ fn a_pair_is_forced_only_as_long_as_direct_paths_are_wanted_and_there_is_the_lin
     assert!(world.both(PeerState::Direct));
     assert!(pairs(&world, 0).iter().all(|pair| !pair.forced));
     assert_eq!(world.nodes[0].released, []);
+}
+
+/// What a pair of this address is good for.
+fn state(world: &World, at: usize, remote: SocketAddr) -> Option<PairState> {
+    let pairs = pairs(world, at);
+    let pair = pairs.iter().find(|pair| pair.remote == remote)?;
+    Some(pair.state)
+}
+
+/// Datagrams that this node sent there.
+fn sent(world: &World, at: usize, remote: SocketAddr) -> usize {
+    world.nodes[at].sent_to.get(&remote).copied().unwrap_or(0)
+}
+
+#[test]
+fn a_pair_that_was_dropped_is_left_at_once_by_both_and_left_alone_until_a_retry() {
+    for at in [0, 1] {
+        let mut world = dual();
+        let six = used(&world, at).unwrap();
+        tell(&mut world, at, six, Drop);
+        assert_eq!(used(&world, at).map(|addr| addr.is_ipv4()), Some(true));
+        let before = sent(&world, at, six);
+        for _ in 0..60 {
+            world.run(ms(5000));
+            let four = [0, 1].map(|at| used(&world, at).map(|addr| addr.is_ipv4()));
+            assert_eq!(four, [Some(true); 2], "{at}");
+        }
+        assert_eq!(sent(&world, at, six), before, "{at}");
+        assert_eq!(state(&world, at, six), Some(PairState::Dropped));
+        let why = world.view(at, 1 - at).why.unwrap();
+        assert!(why.paragraph().contains("1 address of the peer no more"));
+        for node in &world.nodes {
+            assert!(node.gap <= ms(600), "{:?}", node.gap);
+        }
+        let peer = world.nodes[1 - at].id;
+        world.feed(at, Input::Retry { peer });
+        world.run(ms(1000));
+        let back = state(&world, at, six).unwrap();
+        assert!(back <= PairState::Standby, "{at}: {back}");
+    }
+}
+
+#[test]
+fn where_all_pairs_are_dropped_the_relay_carries_the_data_as_is_said_until_the_network_changes() {
+    let mut world = World::pair(Home::PortRestricted, Home::PortRestricted);
+    world.link(0, 1);
+    world.run(ms(4000));
+    assert!(world.both(PeerState::Direct));
+    world.reset_gaps();
+    for _ in 0..4 {
+        for pair in pairs(&world, 0) {
+            tell(&mut world, 0, pair.remote, Drop);
+        }
+        world.run(ms(20_000));
+    }
+    assert!(world.both(PeerState::Relayed));
+    assert_eq!(world.cause(0, 1), Some(Cause::Dropped));
+    for node in &world.nodes {
+        assert!(node.gap <= ms(600), "{:?}", node.gap);
+    }
+    let site = world.vacancy(Home::PortRestricted, ms(20));
+    world.roam(0, site);
+    assert!(world.run_while(ms(70_000), |world| !world.both(PeerState::Direct)));
+}
+
+#[test]
+fn a_pair_is_asked_when_that_is_wanted_whatever_path_there_is() {
+    let mut world = dual();
+    world.hush();
+    world.run(ms(1000));
+    for remote in [spare(&world, 0), used(&world, 0).unwrap()] {
+        let before = sent(&world, 0, remote);
+        tell(&mut world, 0, remote, Probe);
+        assert_eq!(sent(&world, 0, remote), before + 1, "{remote}");
+        world.run(ms(500));
+    }
+    let four = spare(&world, 0);
+    lose(&mut world, false);
+    tell(&mut world, 0, four, Probe);
+    world.run(ms(5000));
+    assert!(sent(&world, 0, four) > 3);
+    assert!(world.both(PeerState::Direct));
+    tell(&mut world, 0, four, Drop);
+    assert_eq!(state(&world, 0, four), Some(PairState::Dropped));
+    tell(&mut world, 0, four, Probe);
+    assert_eq!(state(&world, 0, four), Some(PairState::Probing));
+}
+
+#[test]
+fn whatever_is_done_with_pairs_the_link_is_as_good_as_ever_after_a_retry() {
+    let homes = [
+        Home::PortRestricted,
+        Home::Public,
+        Home::Dual,
+        Home::Symmetric,
+    ];
+    for seed in 0..24 {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut world = World::new(seed);
+        world.add(Home::Dual);
+        world.add(homes[rng.random_range(0..homes.len())]);
+        world.link(0, 1);
+        for _ in 0..40 {
+            world.run(ms(rng.random_range(0..3000)));
+            let at = rng.random_range(0..2);
+            let known = pairs(&world, at);
+            if let Some(pair) = known.get(rng.random_range(0..=known.len())) {
+                let action = [Probe, Force, Release, Drop][rng.random_range(0..4)];
+                tell(&mut world, at, pair.remote, action);
+            }
+        }
+        for at in [0, 1] {
+            let peer = world.nodes[1 - at].id;
+            world.feed(at, Input::Retry { peer });
+        }
+        let direct = world.run_while(ms(300_000), |world| !world.both(PeerState::Direct));
+        assert!(direct, "{seed}");
+    }
 }

@@ -35,31 +35,53 @@ pub(in crate::cli) struct PairsArgs {
     pub(in crate::cli) peer: PeerName,
 
     /// What to do with one of them, as long as the link lasts; without it, they are listed
-    #[arg(requires = "addr")]
     action: Option<PairWord>,
 
     /// Its address, as it is listed
-    #[arg(value_name = "ADDR", add = ArgValueCandidates::new(completion::pairs))]
+    #[arg(
+        value_name = "ADDR",
+        required_if_eq_any([("action", "probe"), ("action", "force"), ("action", "release"), ("action", "drop")]),
+        add = ArgValueCandidates::new(completion::pairs)
+    )]
     addr: Option<PairAddr>,
 }
 
+/// What is wanted of a peer's pairs.
+pub(in crate::cli) enum PairsAsk {
+    List,
+    /// That a direct path is looked for at all of them.
+    Retry,
+    Choose(PairAction, PairAddr),
+}
+
 impl PairsArgs {
-    /// What to do, and with which.
-    pub(in crate::cli) fn action(&self) -> Option<(PairAction, PairAddr)> {
-        let action = match self.action? {
-            PairWord::Force => PairAction::Force,
-            PairWord::Release => PairAction::Release,
+    pub(in crate::cli) fn ask(&self) -> PairsAsk {
+        let action = match self.action {
+            None => return PairsAsk::List,
+            Some(PairWord::Retry) => return PairsAsk::Retry,
+            Some(PairWord::Probe) => PairAction::Probe,
+            Some(PairWord::Force) => PairAction::Force,
+            Some(PairWord::Release) => PairAction::Release,
+            Some(PairWord::Drop) => PairAction::Drop,
         };
-        Some((action, self.addr?))
+        // clap asks for it.
+        self.addr
+            .map_or(PairsAsk::List, |addr| PairsAsk::Choose(action, addr))
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum PairWord {
+    /// Ask whether it answers
+    Probe,
     /// Send to the peer by this address, until it dies
     Force,
     /// Send to it by the best address again
     Release,
+    /// Leave it alone, until retry or until the network changes
+    Drop,
+    /// Look for a direct path at all of them, dropped ones too
+    Retry,
 }
 
 /// The address of a pair, over TCP or not.

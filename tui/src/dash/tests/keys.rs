@@ -548,7 +548,14 @@ fn a_pair_of_a_page_is_forced_and_released_and_the_cursor_stays_on_it_and_it_is_
         };
         [Effect::Ask(peer, pair)]
     };
-    assert_eq!(desk.type_in("F"), asked(PairAction::Force));
+    for (key, action) in [
+        ("p", PairAction::Probe),
+        ("x", PairAction::Drop),
+        ("F", PairAction::Force),
+    ] {
+        assert_eq!(desk.type_in(key), asked(action));
+    }
+    assert_eq!(desk.type_in("R"), [Effect::Ask(peer, Request::Retry)]);
     let mut peers = twelve();
     let of = peers.iter_mut().find(|it| it["id"] == json!(peer));
     let pairs = of.unwrap()["pairs"].as_array_mut().unwrap();
@@ -568,7 +575,7 @@ fn a_pair_of_a_page_is_forced_and_released_and_the_cursor_stays_on_it_and_it_is_
         read_only: true,
         ..options()
     });
-    assert_eq!(reader.type_in("jjjj\n\tF"), []);
+    assert_eq!(reader.type_in("jjjj\n\tFpxR"), []);
 }
 
 #[test]
