@@ -48,7 +48,7 @@ use crate::{
     proto::{
         early::Early,
         endpoint::Machine,
-        io::{Input, Output, Pair, Sock},
+        io::{Input, OfPair, Output, Pair, Sock},
         liveness::Liveness,
         local::Ports,
     },
@@ -222,7 +222,7 @@ impl Driver {
                         let _ = reply.send(self.machine.policy(peer));
                     }
                     Some(Command::Pair { peer, remote, tcp, action }) => {
-                        self.feed(Input::Pair { peer, remote, tcp, action });
+                        self.feed(Input::Pair(OfPair { peer, remote, tcp, action }));
                         self.view.touch();
                     }
                     Some(Command::HangUp { peer, code, reason }) => self.links.hang_up(peer, code, &reason),

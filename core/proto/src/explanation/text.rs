@@ -60,14 +60,8 @@ impl Explanation {
     /// The cause in one line, without a full stop.
     #[must_use]
     pub fn line(&self) -> String {
-        let tried = &self.evidence.tried;
         match self.cause {
-            Cause::Direct { how } => format!(
-                "direct {how}, after {} and {}{}",
-                span(tried.took),
-                count(tried.packets(), "packet"),
-                if self.evidence.forced { ", forced" } else { "" }
-            ),
+            Cause::Direct { how } => direct(how, &self.evidence),
             Cause::Calling => "the peer was called and has not answered yet".to_owned(),
             Cause::NoAnswer => "the peer does not answer".to_owned(),
             Cause::PeerOffline => "the peer is not registered with its relay".to_owned(),
@@ -262,6 +256,13 @@ impl Explanation {
             Cause::Unknown => NEWER.to_owned(),
         }
     }
+}
+
+fn direct(how: How, evidence: &Evidence) -> String {
+    let tried = &evidence.tried;
+    let forced = if evidence.forced { ", forced" } else { "" };
+    let (took, packets) = (span(tried.took), count(tried.packets(), "packet"));
+    format!("direct {how}, after {took} and {packets}{forced}")
 }
 
 fn mapping_silent(evidence: &Evidence, side: Side) -> String {

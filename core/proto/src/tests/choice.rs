@@ -10,7 +10,7 @@ use crate::{
     CandidatePair, Cause,
     PairAction::{self, Drop, Force, Probe, Release},
     PairState, PathPolicy, PeerState,
-    io::{Input, Route},
+    io::{Input, OfPair, Route},
 };
 
 /// Two homes with both families, which IPv6 links.
@@ -36,12 +36,12 @@ fn used(world: &World, at: usize) -> Option<SocketAddr> {
 fn tell(world: &mut World, at: usize, remote: SocketAddr, action: PairAction) {
     let peer = world.nodes[1 - at].id;
     let tcp = false;
-    let input = Input::Pair {
+    let input = Input::Pair(OfPair {
         peer,
         remote,
         tcp,
         action,
-    };
+    });
     world.feed(at, input);
 }
 

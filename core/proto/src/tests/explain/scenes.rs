@@ -4,7 +4,7 @@ use super::Scene;
 use crate::{
     Access, Cause, How, NatBehavior, PairAction, PathPolicy, PeerState,
     Side::{Here, There},
-    io::Input,
+    io::{Input, OfPair},
     tests::world::{Absence, Home, Plan, Ports, Setup, Style, World, ms},
 };
 
@@ -208,12 +208,12 @@ pub(super) fn dropped(home: Home) -> World {
     for _ in 0..4 {
         for pair in world.view(0, 1).pairs {
             let (remote, tcp, action) = (pair.remote, pair.is_tcp(), PairAction::Drop);
-            let input = Input::Pair {
+            let input = Input::Pair(OfPair {
                 peer,
                 remote,
                 tcp,
                 action,
-            };
+            });
             world.feed(0, input);
         }
         world.run(ms(10_000));
