@@ -9,8 +9,8 @@ use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::{
-    Access, Connection, Event, EventKind, NodeSnapshot, PathPolicy, PeerId, RelayUrl, SecretKey,
-    Ticket,
+    Access, CandidatePair, Connection, Event, EventKind, NodeSnapshot, PairAction, PathPolicy,
+    PeerId, RelayUrl, SecretKey, Ticket,
     net::{backlog::Backlog, clock::unix_ms, command::Command, relay::RelayDht, search::Searches},
     relay::RelayError,
 };
@@ -278,6 +278,33 @@ impl Endpoint {
     /// there for all.
     pub async fn set_path_policy(&self, peer: PeerId, policy: PathPolicy) {
         let _ = self.0.commands.send(Command::Policy { peer, policy }).await;
+    }
+
+    /// Which paths may carry the data of a peer, whether there is a link to it or not: see [`set_path_policy`](Self::set_path_policy).
+    pub async fn path_policy(&self, peer: PeerId) -> PathPolicy {
+        let (reply, policy) = oneshot::channel();
+        // Without a driver there are no paths either.
+        let _ = self
+            .0
+            .commands
+            .send(Command::PolicyOf { peer, reply })
+            .await;
+        policy.await.unwrap_or_default()
+    }
+
+    /// Does something with one of a peer's pairs, as a snapshot shows them: see [`PairAction`]. It lasts as long as the link to the
+    /// peer, at the longest; where relays alone are wanted, or the node knows no such pair, nothing happens. A
+    /// forced pair is for what this node sends: what it gets comes by the way that the peer chooses.
+    /// [`EventKind::PairReleased`](crate::EventKind::PairReleased) tells of one that fell silent.
+    pub async fn choose_pair(&self, peer: PeerId, pair: &CandidatePair, action: PairAction) {
+        let (remote, tcp) = (pair.remote, pair.is_tcp());
+        let choose = Command::Pair {
+            peer,
+            remote,
+            tcp,
+            action,
+        };
+        let _ = self.0.commands.send(choose).await;
     }
 
     /// Closes all connections with a peer, whoever opened them, as [`Connection::close`] does. It may dial again: see

@@ -87,11 +87,11 @@ pub use peerway_proto::{
     Evidence, Explanation, FlowSnapshot, GroupSnapshot, Guessing, HomeReason, How, InviteToken,
     Item, Kinds, LinkReport, MappingProtocol, MemberSnapshot, MemberStatus, Names, NatBehavior,
     NatEvidence, NatReport, NetworkSnapshot, NextReason, NextTry, NodeChanges, NodeSnapshot,
-    Observed, PairKind, PairSnapshot, PairState, ParseIdError, ParseInviteError, ParsePolicyError,
-    ParseRelayUrlError, ParseTicketError, PathInfo, PathKind, PathPolicy, PeerChanges, PeerId,
-    PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal, Presence, RefusalReason,
-    Refused, RelayRole, RelaySnapshot, RelayState, RelayUrl, SecretKey, Side, SideEvidence,
-    SwarmSnapshot, Ticket, Traffic, Transferred, Tried, stun, wire,
+    Observed, PairAction, PairKind, PairSnapshot, PairState, ParseIdError, ParseInviteError,
+    ParsePolicyError, ParseRelayUrlError, ParseTicketError, PathInfo, PathKind, PathPolicy,
+    PeerChanges, PeerId, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal,
+    Presence, RefusalReason, Refused, RelayRole, RelaySnapshot, RelayState, RelayUrl, SecretKey,
+    Side, SideEvidence, SwarmSnapshot, Ticket, Traffic, Transferred, Tried, stun, wire,
 };
 pub use router::Router;
 pub use stream::{RecvStream, SendStream};

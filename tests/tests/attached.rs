@@ -69,6 +69,89 @@ async fn commands_measure_with_the_identity_of_the_node_that_runs_here() {
 }
 
 #[tokio::test]
+async fn which_paths_lead_to_a_peer_is_told_to_the_node_that_runs_here_and_asked_of_it() {
+    let world = World::new().await;
+    friends(&world).await;
+    let id = world.run("b", &["id"]).await.lines[0]["id"].clone();
+    for (arguments, policy) in [
+        (&["policy", "b"][..], "auto"),
+        (&["policy", "b", "relay-only"], "relay_only"),
+        (&["policy", "b"], "relay_only"),
+        (&["policy", "b", "auto"], "auto"),
+        (&["policy", "b"], "auto"),
+    ] {
+        let done = world.run("a", arguments).await;
+        assert_eq!(done.code, 0, "{arguments:?}: {}", done.stderr);
+        let said = serde_json::json!({"peer": id, "policy": policy});
+        assert_eq!(done.lines, [said], "{arguments:?}");
+    }
+    for (state, arguments, code) in [
+        ("c", &["policy", id.as_str().unwrap()][..], 6),
+        ("a", &["policy", "c"], 2),
+        ("a", &["policy", "b", "relay"], 2),
+    ] {
+        let refused = world.run(state, arguments).await;
+        assert_eq!(refused.code, code, "{arguments:?}: {}", refused.stderr);
+    }
+    part(&world).await;
+}
+
+#[tokio::test]
+async fn what_the_node_sends_goes_by_the_address_that_is_forced_as_why_says() {
+    let world = World::new().await;
+    friends(&world).await;
+    let link = world.start("a", &["ping", "b", "-c", "100000"]);
+    let direct = world.run("a", &["ping", "b", "--until-direct"]).await;
+    assert_eq!(direct.code, 0, "{}", direct.stderr);
+    let used = world.run("a", &["pairs", "b"]).await.lines.remove(0);
+    assert_eq!(used["state"], "used");
+    let addr = used["remote"].as_str().unwrap();
+    for (action, is_forced) in [("force", true), ("release", false)] {
+        let done = world.run("a", &["pairs", "b", action, addr]).await;
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        assert_eq!(done.lines[0]["action"], action);
+        // What is shown follows at once, but not before the answer.
+        let shown = async {
+            while (world.run("a", &["pairs", "b"]).await.lines[0]["forced"] == true) != is_forced {}
+        };
+        timeout(PATIENCE, shown).await.unwrap();
+        let why = world.run("a", &["why", "b"]).await.lines.remove(0);
+        let says = why["line"].as_str().unwrap().ends_with(", forced");
+        assert_eq!(says, is_forced, "{why}");
+    }
+    for (arguments, is_dropped) in [
+        (&["pairs", "b", "drop", addr][..], true),
+        (&["pairs", "b", "retry"], false),
+        (&["pairs", "b", "probe", addr], false),
+    ] {
+        let done = world.run("a", arguments).await;
+        assert_eq!(done.code, 0, "{arguments:?}: {}", done.stderr);
+        let shown = async {
+            let is_so = |pair: &serde_json::Value| pair["state"] == "dropped";
+            while world
+                .run("a", &["pairs", "b"])
+                .await
+                .lines
+                .iter()
+                .any(is_so)
+                != is_dropped
+            {}
+        };
+        timeout(PATIENCE, shown).await.unwrap();
+    }
+    for arguments in [
+        &["pairs", "b", "force"][..],
+        &["pairs", "b", "force", "here"],
+        &["pairs", "b", "force", "127.0.0.1:9"],
+    ] {
+        let refused = world.run("a", arguments).await;
+        assert_eq!(refused.code, 2, "{arguments:?}: {}", refused.stderr);
+    }
+    link.kill().await;
+    part(&world).await;
+}
+
+#[tokio::test]
 async fn an_option_of_another_node_is_heeded_by_one_of_the_command_s_own() {
     let world = World::new().await;
     let ticket = friends(&world).await;

@@ -58,10 +58,14 @@ mod operate;
 mod out;
 mod own_relay;
 mod pair;
+#[cfg(unix)]
+mod pairs;
 mod peers;
 mod pin;
 mod ping;
 mod pipe;
+#[cfg(unix)]
+mod policy;
 mod proxy;
 mod receive;
 mod reunion;
@@ -170,6 +174,10 @@ fn run(
         Command::Pair(args) => block_on(pair::run(globals, &args)),
         Command::Ping(args) => block_on(ping::run(globals, &args, started_at)),
         Command::Why(args) => block_on(why::run(globals, &args, started_at)),
+        #[cfg(unix)]
+        Command::Policy(args) => block_on(policy::run(globals, &args)),
+        #[cfg(unix)]
+        Command::Pairs(args) => block_on(pairs::run(globals, &args)),
         #[cfg(target_os = "linux")]
         Command::Service(args) => service::run(globals, &args),
         Command::Speed(args) => block_on(speed::run(globals, &args, started_at)),
@@ -199,10 +207,7 @@ fn run(
         #[cfg(unix)]
         Command::Transfers(args) => block_on(transfers::run(globals, &args)),
         Command::Share(args) => block_on(share::run(globals, &args)),
-        Command::Ls => block_on(async {
-            share::list(globals).await?;
-            pin::list(globals).await
-        }),
+        Command::Ls => block_on(list(globals)),
         Command::Get(args) => block_on(get::run(globals, &args)),
         Command::Pin(args) => block_on(pin::pin(globals, &args)),
         Command::Unpin(args) => block_on(pin::unpin(globals, &args)),
@@ -236,6 +241,12 @@ fn run(
         #[cfg(all(feature = "demo", target_os = "linux"))]
         Command::Lab(args) => lab::run(globals, &args),
     }
+}
+
+/// What is shared, and what is kept of what was fetched.
+async fn list(globals: &Globals) -> Result<(), Failure> {
+    share::list(globals).await?;
+    pin::list(globals).await
 }
 
 /// A change of the address book, of which the node that runs here is told.

@@ -51,13 +51,14 @@ pub(crate) mod words;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
 use futures_util::stream::BoxStream;
-use peerway::{NodeSnapshot, PathInfo, PathPolicy, PeerId, SwarmSnapshot, Ticket};
+use peerway::{NodeSnapshot, PairAction, PathInfo, PathPolicy, PeerId, SwarmSnapshot, Ticket};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{Told, commons::Commons, transfers::Order};
@@ -172,6 +173,12 @@ pub enum Request {
     Retry,
     /// Have its data carried by these paths alone, as long as the node runs.
     Policy(PathPolicy),
+    /// Do something with the pair of this address, over TCP or not.
+    Pair {
+        remote: SocketAddr,
+        tcp: bool,
+        action: PairAction,
+    },
     /// End all connections with it.
     Disconnect,
     /// Let it in no more, nor dial it.

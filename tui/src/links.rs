@@ -4,12 +4,14 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     future::pending,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use peerway::{
-    ConnectError, Connection, Endpoint, PathPolicy, PeerId, PeerState, Ticket,
+    CandidatePair, ConnectError, Connection, Endpoint, PairAction, PairState, PathPolicy, PeerId,
+    PeerState, Ticket,
     services::ping::{self, PingError},
 };
 use tokio::{
@@ -53,11 +55,15 @@ pub enum LinkError {
     IsDirect,
     /// Nothing direct would be tried.
     #[error(
-        "it is kept to relays, so nothing direct is tried: have it reached by the best path again (`:policy PEER auto` in the dashboard, POST /v1/peers/ID/policy)"
+        "it is kept to relays, so nothing direct is tried: have it reached by the best path again with `peerway policy PEER auto`"
     )]
     KeptToRelays,
     #[error("there is no link to it: connect first")]
     NoLink,
+    #[error(
+        "the node probes no such address of the peer now: `peerway pairs PEER` lists those that it does"
+    )]
+    NoPair,
 }
 
 /// How long a dial may take: as the library says of the slowest that still comes about, and a bit.
@@ -172,16 +178,18 @@ impl Links {
         reply.ok_or(LinkError::Mute)
     }
 
-    /// Has a direct path looked for now.
+    /// Has a direct path looked for now, or pairs that were dropped probed again.
     ///
     /// # Errors
     /// [`LinkError::IsDirect`], [`LinkError::KeptToRelays`] or [`LinkError::NoLink`].
     pub async fn retry(&self, peer: PeerId) -> Result<(), LinkError> {
         let snapshot = self.endpoint.snapshot();
         let known = snapshot.peer(peer);
+        let is_dropped = |pair: &CandidatePair| pair.state == PairState::Dropped;
+        let lacks_pairs = known.is_some_and(|known| known.pairs.iter().any(is_dropped));
         match known.map(|known| known.state) {
             None | Some(PeerState::Idle) => Err(LinkError::NoLink),
-            Some(PeerState::Direct) => Err(LinkError::IsDirect),
+            Some(PeerState::Direct) if !lacks_pairs => Err(LinkError::IsDirect),
             Some(_) if known.is_some_and(|known| known.policy == PathPolicy::RelayOnly) => {
                 Err(LinkError::KeptToRelays)
             }
@@ -190,6 +198,25 @@ impl Links {
                 Ok(())
             }
         }
+    }
+
+    /// Does something with the pair of this address, over TCP or not.
+    ///
+    /// # Errors
+    /// [`LinkError::NoLink`], or [`LinkError::NoPair`].
+    pub async fn choose_pair(
+        &self,
+        peer: PeerId,
+        (remote, tcp): (SocketAddr, bool),
+        action: PairAction,
+    ) -> Result<(), LinkError> {
+        let snapshot = self.endpoint.snapshot();
+        let known = snapshot.peer(peer).ok_or(LinkError::NoLink)?;
+        let mut pairs = known.pairs.iter();
+        let pair = pairs.find(|pair| pair.remote == remote && pair.is_tcp() == tcp);
+        let pair = pair.ok_or(LinkError::NoPair)?;
+        self.endpoint.choose_pair(peer, pair, action).await;
+        Ok(())
     }
 
     /// Ends all connections with a peer, whoever asked for them.

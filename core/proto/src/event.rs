@@ -100,6 +100,13 @@ pub enum EventKind {
         #[serde(default, rename = "rtt_ms", with = "fine_millis::option")]
         rtt: Option<Duration>,
     },
+    /// A pair that was [forced](crate::PairAction::Force) does not answer: the best path is used again.
+    PairReleased {
+        /// Which peer.
+        peer: PeerId,
+        /// The pair's address.
+        remote: SocketAddr,
+    },
     /// A QUIC connection was established.
     Connected {
         /// With whom.

@@ -130,6 +130,8 @@ fn relayed(facts: &Facts) -> Cause {
         Cause::Guessing
     } else if facts.state == PeerState::Punch {
         Cause::Trying
+    } else if facts.evidence.dropped > 0 {
+        Cause::Dropped
     } else if tried.direct_rtt.is_some() {
         Cause::RelayFaster
     } else if let Some(side) = first(here, there, |side| side.tcp.is_some()) {
@@ -253,6 +255,7 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
         Cause::NoAddress => Action::UseTicket,
         Cause::RelayOnly { side } => Action::AllowDirect { side },
         Cause::Policy { .. } => Action::AllowAll,
+        Cause::Dropped => Action::Retry,
         Cause::NothingToProbe => Action::MapPort {
             side: Some(Side::There),
         },

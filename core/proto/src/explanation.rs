@@ -76,6 +76,8 @@ pub enum Cause {
         /// Which paths may carry its data.
         policy: PathPolicy,
     },
+    /// The user dropped addresses of the peer, and no other one answers.
+    Dropped,
     /// The direct path is silent; data goes by the relay too until it answers or is given up.
     PathSilent,
     /// There was a direct path. It died, and nothing has answered since.
@@ -186,6 +188,8 @@ pub enum Action {
     },
     /// Allow all paths to this peer again.
     AllowAll,
+    /// Have a direct path looked for, by which addresses that were dropped are probed again.
+    Retry,
     /// Switch port guessing on.
     AllowGuessing {
         /// Where.
@@ -324,6 +328,12 @@ pub struct Evidence {
     /// How long ago the peer was last heard, if it left a hello unanswered since then that its relay took.
     #[serde(rename = "silent_ms", with = "millis::option")]
     pub silent: Option<Duration>,
+    /// Whether the address in use is one that the user [forced](crate::PairAction::Force).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
+    /// Addresses of the peer that the user [dropped](crate::PairAction::Drop).
+    #[serde(skip_serializing_if = "is_none")]
+    pub dropped: u32,
 }
 
 /// One end of a link.
@@ -392,6 +402,10 @@ pub struct Tried {
     /// Round trip of the direct path that is in use or was held back.
     #[serde(rename = "direct_rtt_ms", with = "millis::option")]
     pub direct_rtt: Option<Duration>,
+}
+
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Cause {

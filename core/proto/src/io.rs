@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    Access, EventKind, NatReport, PathPolicy, PeerId, RelayUrl,
+    Access, EventKind, NatReport, PairAction, PathPolicy, PeerId, RelayUrl,
     addr::{Families, LocalAddr, Nat64},
 };
 
@@ -159,6 +159,8 @@ pub enum Input<'a> {
     Retry { peer: PeerId },
     /// Which paths may carry the peer's data from now on, whether there is a link or not.
     Policy { peer: PeerId, policy: PathPolicy },
+    /// The user wants something done with one of the peer's pairs.
+    Pair(OfPair),
     /// This computer slept, or did nothing for so long that it makes no difference.
     Resumed,
     /// Who may open links from now on. Those of others end, but for what we dialled ourselves.
@@ -168,6 +170,15 @@ pub enum Input<'a> {
     },
     /// The node ends: say goodbye.
     Shutdown,
+}
+
+/// What is to be done with the peer's pair of this address, which is a TCP connection or is not.
+#[derive(Clone, Copy, Debug)]
+pub struct OfPair {
+    pub peer: PeerId,
+    pub remote: SocketAddr,
+    pub tcp: bool,
+    pub action: PairAction,
 }
 
 /// Something to be done outside.

@@ -115,7 +115,7 @@ pub use explanation::{
 pub use identity::{ParseIdError, PeerId, SecretKey};
 pub use invite::{InviteToken, ParseInviteError};
 pub use item::{Item, MAX_ITEM_VALUE};
-pub use policy::{ParsePolicyError, PathPolicy};
+pub use policy::{PairAction, ParsePolicyError, PathPolicy};
 pub use relay_url::{ParseRelayUrlError, RelayUrl};
 pub use snapshot::{
     Caller, CandidatePair, Carrier, FlowSnapshot, GroupSnapshot, HomeReason, LinkReport,

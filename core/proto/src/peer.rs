@@ -15,6 +15,7 @@
 // The parts: each owns its data.
 mod attempt;
 mod checks;
+mod choice;
 mod contact;
 mod demand;
 mod direct;
@@ -40,6 +41,7 @@ mod triggered;
 // What they do together; none of these files call each other in a circle.
 mod announce;
 mod answer;
+mod choosing;
 mod control;
 mod evidence;
 mod guessing;
@@ -102,7 +104,7 @@ use super::{
     together::Together,
 };
 use crate::{
-    PeerId, RelayUrl, SecretKey,
+    PairAction, PeerId, RelayUrl, SecretKey,
     wire::{
         intro::{AckPacket, Description},
         sealed::Control,
@@ -309,8 +311,17 @@ impl Peer {
             narrow: narrow.is_some(),
         };
         self.history.died(ctx.now, death, narrow);
+        let was_forced = self.demand.choice.died(path.pair);
         self.checks.settle();
         self.release_sockets(ctx);
+        self.fall_back(ctx);
+        if was_forced {
+            self.tell_released(ctx, path.pair);
+        }
+    }
+
+    /// There is no direct path any more.
+    fn fall_back(&mut self, ctx: &mut Context<'_>) {
         self.effort.begin(ctx.now);
         if self.contact.live_via(ctx.local).is_some() {
             self.relayed(ctx);
@@ -318,6 +329,41 @@ impl Peer {
             self.dial(ctx);
         } else {
             self.end(ctx);
+        }
+    }
+
+    /// The user wants something done with one of the pairs, which is named as snapshots name it.
+    pub(crate) fn on_choice(
+        &mut self,
+        ctx: &mut Context<'_>,
+        named: (SocketAddr, bool),
+        action: PairAction,
+    ) {
+        let is_asked = matches!(action, PairAction::Probe | PairAction::Force);
+        if is_asked && self.restore(ctx, Some(named)) {
+            self.meet_again(ctx);
+        }
+        if self.choose(ctx, named, action) {
+            self.checks.settle();
+            self.release_sockets(ctx);
+            // Has the peer, whose data still comes from there, ask and be left without an answer.
+            self.send_update(ctx, vec![named.0]);
+            self.fall_back(ctx);
+        }
+    }
+
+    /// Somebody wants a direct path looked for now, whatever was dropped.
+    pub(crate) fn on_retry(&mut self, ctx: &mut Context<'_>) {
+        if self.restore(ctx, None) {
+            self.meet_again(ctx);
+        }
+        self.retry(ctx);
+    }
+
+    /// Addresses are probed again for which the peer has yet to open its NATs, though there is a path.
+    fn meet_again(&mut self, ctx: &mut Context<'_>) {
+        if self.state.is_direct() && !self.sessions.is_calling() {
+            self.call(ctx);
         }
     }
 
@@ -347,7 +393,10 @@ impl Peer {
 
     /// Whether nothing is to be heard from there, which would be answered there.
     fn takes_not(&self, ctx: &Context<'_>, source: &Source) -> bool {
-        matches!(source, Source::Direct(_)) && self.demand.keeps_to_relays(ctx.local)
+        let Source::Direct(pair) = source else {
+            return false;
+        };
+        self.demand.keeps_to_relays(ctx.local) || self.demand.choice.is_dropped(*pair)
     }
 
     fn meet(&mut self, ctx: &mut Context<'_>, met: Option<Met>, source: &Source) {
@@ -401,6 +450,7 @@ impl Peer {
             self.called_for(ctx, opened);
         }
         self.checks_timeout(ctx);
+        self.choice_timeout(ctx);
         self.guess_timeout(ctx);
         self.fresh_port_timeout(ctx);
         self.tcp_timeout(ctx);
@@ -492,6 +542,7 @@ impl Peer {
                 )
             }),
             self.rounds.next_rebind().map(|at| (at, Deadline::Rebind)),
+            self.demand.choice.next().map(|at| (at, Deadline::Suspect)),
             self.tcp_pairs.next().map(|at| (at, Deadline::Tcp)),
             self.demand.next().map(|at| (at, Deadline::Linger)),
             self.forgotten_at().map(|at| (at, Deadline::Forget)),

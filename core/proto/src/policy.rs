@@ -25,6 +25,26 @@ pub enum PathPolicy {
     Unknown,
 }
 
+/// What is to be done with one of a peer's [pairs](crate::CandidatePair).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PairAction {
+    /// It is asked now, whether there is another path or not.
+    Probe,
+    /// What this node sends goes by it as soon as it answers, until it dies, is released, or the link ends: a pair that is better is
+    /// not taken. One that does not answer is released at once.
+    Force,
+    /// It is as any other again.
+    Release,
+    /// It is neither used nor probed, and the peer's probes from there are not answered, until somebody has a direct path looked for, the
+    /// network changes, or it is probed or forced.
+    Drop,
+    /// Something that newer versions know; nothing is done.
+    #[serde(other)]
+    Unknown,
+}
+
 /// It is none of the policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("no such policy: give auto, relay-only or direct-only")]

@@ -4,6 +4,7 @@
 
 mod abuse;
 mod call_back;
+mod choice;
 mod clocks;
 mod crowd;
 mod explain;

@@ -46,6 +46,8 @@ pub(crate) const PROBE_GAPS: [Duration; 8] = [
 ];
 /// First probes to different candidates leave this far apart (RFC 8445 section 14.2: Ta is at least 5 ms).
 pub(crate) const PROBE_PACING: Duration = ms(5);
+/// How often the pair in use is asked while it is forced and data flows.
+pub(crate) const FORCED_LOOK: Duration = ms(500);
 /// How long a round probes before it is called unsuccessful.
 pub(crate) const ROUND: Duration = ms(3000);
 /// From here on a probe has its full TTL whatever we believe of the peer: a wrong TTL must never cost the connection.

@@ -238,6 +238,7 @@ impl Watched {
             Input::Found { addrs, .. } => self.note_found(addrs),
             Input::Policy { peer, policy } => self.policies.extend([(*peer, *policy)]),
             Input::Retry { .. }
+            | Input::Pair(_)
             | Input::RelayDraining { .. }
             | Input::RelayMoved { .. }
             | Input::RelaySilent { .. }

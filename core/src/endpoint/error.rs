@@ -127,7 +127,7 @@ pub enum ConnectError {
     },
     /// Set the peer's policy to auto, or give its ticket with what the policy allows.
     #[error(
-        "nothing leads to the peer that may be used, as this node was told {policy} for it: set its policy to auto"
+        "nothing leads to the peer that may be used, as this node was told {policy} for it: set its policy to auto, as `peerway policy PEER auto` does"
     )]
     Policy {
         /// Which paths may be used: see [`Endpoint::set_path_policy`](crate::Endpoint::set_path_policy).

@@ -10,7 +10,7 @@ use super::{
     relay::{Answer, Question, RelayError},
     search::Search,
 };
-use crate::{Access, Event, NodeSnapshot, PathPolicy, PeerId, RelayUrl, Ticket};
+use crate::{Access, Event, NodeSnapshot, PairAction, PathPolicy, PeerId, RelayUrl, Ticket};
 
 /// What the public API asks of the driver.
 pub(crate) enum Command {
@@ -57,6 +57,18 @@ pub(crate) enum Command {
     Retry { peer: PeerId },
     /// Which paths may carry a peer's data from now on.
     Policy { peer: PeerId, policy: PathPolicy },
+    /// Which those are.
+    PolicyOf {
+        peer: PeerId,
+        reply: oneshot::Sender<PathPolicy>,
+    },
+    /// What is to be done with one of the peer's pairs.
+    Pair {
+        peer: PeerId,
+        remote: SocketAddr,
+        tcp: bool,
+        action: PairAction,
+    },
     /// Close all connections with a peer.
     HangUp {
         peer: PeerId,

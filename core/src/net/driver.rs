@@ -48,7 +48,7 @@ use crate::{
     proto::{
         early::Early,
         endpoint::Machine,
-        io::{Input, Output, Pair, Sock},
+        io::{Input, OfPair, Output, Pair, Sock},
         liveness::Liveness,
         local::Ports,
     },
@@ -216,6 +216,13 @@ impl Driver {
                     Some(Command::Retry { peer }) => self.feed(Input::Retry { peer }),
                     Some(Command::Policy { peer, policy }) => {
                         self.set_policy(peer, policy);
+                        self.view.touch();
+                    }
+                    Some(Command::PolicyOf { peer, reply }) => {
+                        let _ = reply.send(self.machine.policy(peer));
+                    }
+                    Some(Command::Pair { peer, remote, tcp, action }) => {
+                        self.feed(Input::Pair(OfPair { peer, remote, tcp, action }));
                         self.view.touch();
                     }
                     Some(Command::HangUp { peer, code, reason }) => self.links.hang_up(peer, code, &reason),

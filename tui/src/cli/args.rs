@@ -5,6 +5,8 @@ mod dht;
 #[cfg(unix)]
 mod feed;
 mod group;
+#[cfg(unix)]
+mod paths;
 mod services;
 mod share;
 #[cfg(unix)]
@@ -48,6 +50,8 @@ pub(super) use feed::{FeedAction, FeedArgs, FeedFollow, FeedPost, FeedRead};
 pub(super) use group::{GroupAction, GroupArgs, GroupMembers, RoleArg, Switch};
 #[cfg(unix)]
 pub(super) use group::{GroupInviteArgs, GroupPost, GroupRead};
+#[cfg(unix)]
+pub(super) use paths::{PairAddr, PairsArgs, PairsAsk, PolicyArgs};
 pub(super) use services::{
     Expose, ExposeAction, Forward, ForwardAction, Pipe, Proxy, Services, Terms,
 };
@@ -212,6 +216,12 @@ pub(super) enum Command {
     Ping(Ping),
     /// Explain why the link to a peer is direct or not, and what would help
     Why(Why),
+    /// Have the node that runs here use relays only for a peer, or direct paths only, or both again
+    #[cfg(unix)]
+    Policy(PolicyArgs),
+    /// List the addresses at which the node that runs here looks for a peer, or say what to do with one of them
+    #[cfg(unix)]
+    Pairs(PairsArgs),
     /// Measure the throughput to and from a peer
     Speed(Speed),
     /// The dashboard, of this computer's node or of a peer's that made this computer an admin

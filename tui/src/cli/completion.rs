@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, env, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap_complete::CompletionCandidate;
+#[cfg(unix)]
+use peerway::Names;
 
 use tokio::{runtime, time::timeout};
 
-#[cfg(unix)]
-use super::group;
 use super::{args::Globals, failure::Failure, pin, state::StateDir};
+#[cfg(unix)]
+use super::{attach, group, pairs};
 use crate::{book::Book, kept::KeptLines, printable::printable};
 
 /// How long somebody who types waits for the node that runs here.
@@ -19,6 +21,22 @@ const SHORT: usize = 8;
 /// The names of the address book.
 pub(super) fn names() -> Vec<CompletionCandidate> {
     of(&state().map(|state| state.names()).unwrap_or_default())
+}
+
+/// The addresses at which the node that runs here looks for peers.
+#[cfg(unix)]
+pub(super) fn pairs() -> Vec<CompletionCandidate> {
+    let book = state().map(|state| state.names()).unwrap_or_default();
+    let peers = asked(async |globals| match attach::running(globals).await? {
+        Some(node) => Ok(node.status().await?.peers),
+        None => Ok(Vec::new()),
+    });
+    let each = peers.iter().flat_map(|peer| {
+        let name = book.peer(&peer.id);
+        let addrs = peer.pairs.iter().map(pairs::address);
+        addrs.map(move |addr| CompletionCandidate::new(addr).help(Some(name.clone().into())))
+    });
+    each.collect()
 }
 
 /// The servers that `up` exposes whenever it runs.

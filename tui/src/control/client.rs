@@ -9,7 +9,7 @@ mod searches;
 mod serving;
 mod watching;
 
-use std::{error::Error, pin::Pin, time::Duration};
+use std::{error::Error, net::SocketAddr, pin::Pin, time::Duration};
 
 use futures_util::{Stream, StreamExt};
 use http_body_util::{BodyExt, Full, Limited};
@@ -20,7 +20,10 @@ use hyper::{
     header::{CONTENT_TYPE, HOST, SERVER},
 };
 use hyper_util::rt::TokioIo;
-use peerway::{Endpoint, NodeSnapshot, PathInfo, PathPolicy, PeerId, SwarmSnapshot, Ticket};
+use peerway::{
+    Endpoint, NodeSnapshot, PairAction, PathInfo, PathPolicy, PeerId, PeerSnapshot, SwarmSnapshot,
+    Ticket,
+};
 use peerway_swarm::share::Hash;
 use serde::{
     Deserialize, Serialize,
@@ -124,6 +127,11 @@ impl Client {
         self.get("/status").await
     }
 
+    /// A peer of the node's.
+    pub async fn peer(&self, peer: PeerId) -> Result<PeerSnapshot, ControlError> {
+        self.get(&format!("/peers/{peer}")).await
+    }
+
     /// What the node knows of the groups that it shares with.
     pub async fn swarm(&self) -> Result<SwarmSnapshot, ControlError> {
         self.get("/swarm").await
@@ -177,11 +185,31 @@ impl Client {
         self.post(&format!("/peers/{peer}/retry")).await
     }
 
+    /// Which paths the node uses for a peer.
+    pub async fn policy(&self, peer: PeerId) -> Result<PathPolicy, ControlError> {
+        let path = format!("/peers/{peer}/policy");
+        let Policy { policy } = self.get(&path).await?;
+        Ok(policy)
+    }
+
     /// Has the node use only such paths for a peer, as long as it runs.
     pub async fn set_policy(&self, peer: PeerId, policy: PathPolicy) -> Result<(), ControlError> {
         let body = serde_json::json!({ "policy": policy }).to_string();
         let path = format!("/peers/{peer}/policy");
         let answer = self.send(Method::POST, &path, body).await?;
+        refused(answer).await.map(drop)
+    }
+
+    /// Has the node do something with the peer's pair of this address, over TCP or not, as long as the link lasts.
+    pub async fn choose_pair(
+        &self,
+        peer: PeerId,
+        (remote, tcp): (SocketAddr, bool),
+        action: PairAction,
+    ) -> Result<(), ControlError> {
+        let body = serde_json::json!({ "action": action, "remote": remote, "tcp": tcp });
+        let path = format!("/peers/{peer}/pairs");
+        let answer = self.send(Method::POST, &path, body.to_string()).await?;
         refused(answer).await.map(drop)
     }
 
@@ -460,6 +488,11 @@ pub(crate) struct Version {
 struct Pinged {
     rtt_ms: f64,
     path: Option<PathInfo>,
+}
+
+#[derive(Deserialize)]
+struct Policy {
+    policy: PathPolicy,
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,6 @@
 //! Answers, for as long as the node runs.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -11,7 +11,8 @@ use axum::{
     routing::{delete, get, post},
 };
 use peerway::{
-    NodeSnapshot, PathInfo, PathPolicy, PeerId, PeerSnapshot, RelaySnapshot, SwarmSnapshot, Ticket,
+    NodeSnapshot, PairAction, PathInfo, PathPolicy, PeerId, PeerSnapshot, RelaySnapshot,
+    SwarmSnapshot, Ticket,
 };
 use peerway_swarm::groups::Groups;
 use peerway_swarm::{search::Search, share::Sharing};
@@ -201,7 +202,8 @@ fn router(control: Control) -> Router {
         .route("/peers/{id}", get(peer).delete(disconnect))
         .route("/peers/{id}/ping", post(ping_peer))
         .route("/peers/{id}/retry", post(retry))
-        .route("/peers/{id}/policy", post(set_policy))
+        .route("/peers/{id}/policy", get(policy).post(set_policy))
+        .route("/peers/{id}/pairs", post(choose_pair))
         .route("/peers/{id}/disconnect", post(hang_up))
         .route("/network/measure", post(measure_nat))
         .route("/network/mapping", post(renew_mappings))
@@ -495,6 +497,17 @@ async fn retry(
     Ok(StatusCode::ACCEPTED)
 }
 
+/// Which paths are used for a peer, linked or not.
+async fn policy(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+) -> Result<Json<Policy>, Refusal> {
+    let id = parse(&id)?;
+    let endpoint = control.host.links.endpoint();
+    let policy = endpoint.path_policy(id).await;
+    Ok(Json(Policy { policy }))
+}
+
 /// Has only such paths used for a peer, as long as the node runs.
 async fn set_policy(
     State(control): State<Control>,
@@ -509,6 +522,28 @@ async fn set_policy(
     }
     let endpoint = control.host.links.endpoint();
     endpoint.set_path_policy(id, policy).await;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Does something with one of a peer's pairs, as long as the link lasts.
+async fn choose_pair(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+    body: Result<Json<OfPair>, JsonRejection>,
+) -> Result<StatusCode, Refusal> {
+    let id = parse(&id)?;
+    let OfPair {
+        action,
+        remote,
+        tcp,
+    } = understood(body)?;
+    if action == PairAction::Unknown {
+        let reason = "no such action: give probe, force, release or drop";
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason));
+    }
+    let links = &control.host.links;
+    let chosen = links.choose_pair(id, (remote, tcp), action).await;
+    chosen.map_err(refused)?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -594,7 +629,7 @@ pub(super) fn refused(error: LinkError) -> Refusal {
         LinkError::Connect(_) | LinkError::Mute | LinkError::Slow | LinkError::Ping(_) => {
             StatusCode::BAD_GATEWAY
         }
-        LinkError::NoLink => StatusCode::NOT_FOUND,
+        LinkError::NoLink | LinkError::NoPair => StatusCode::NOT_FOUND,
         LinkError::IsDirect | LinkError::KeptToRelays => StatusCode::CONFLICT,
     };
     Refusal::new(status, error.to_string())
@@ -620,10 +655,19 @@ struct Connect {
     ticket: Ticket,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Policy {
     policy: PathPolicy,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfPair {
+    action: PairAction,
+    remote: SocketAddr,
+    #[serde(default)]
+    tcp: bool,
 }
 
 #[derive(Deserialize)]

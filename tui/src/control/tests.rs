@@ -9,8 +9,8 @@ use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use peerway::{
-    Builder, Endpoint, EventKind, NodeSnapshot, PathPolicy, PeerState, Router, Ticket,
-    services::swarm::Swarm,
+    Builder, CandidatePair, Endpoint, EventKind, NodeSnapshot, PairAction, PathPolicy, PeerState,
+    Router, Ticket, services::swarm::Swarm,
 };
 use peerway_swarm::{
     search::{Asker, Search},
@@ -217,8 +217,31 @@ async fn a_link_is_pinged_retried_and_ended_by_request() {
     assert!(refused.contains("direct already"), "{refused}");
     let refused = client.retry(endpoint().await.id()).await.unwrap_err();
     assert!(refused.to_string().contains("no link"), "{refused}");
+    let pair = client.peer(peer.id()).await.unwrap().pairs.remove(0);
+    for action in [PairAction::Force, PairAction::Release] {
+        let named = (pair.remote, pair.is_tcp());
+        let chosen = client.choose_pair(peer.id(), named, action).await;
+        chosen.unwrap();
+        let is_shown = |seen: &Arc<NodeSnapshot>| {
+            let pairs = seen.peer(peer.id()).map(|it| &it.pairs[..]);
+            let is_forced = |pairs: &[CandidatePair]| pairs.iter().any(|it| it.forced);
+            pairs.is_some_and(|pairs| is_forced(pairs) == (action == PairAction::Force))
+        };
+        let shown = timeout(PATIENCE, snapshots.wait_for(is_shown)).await;
+        shown.unwrap().unwrap();
+    }
+    let other = ((Ipv4Addr::LOCALHOST, 9).into(), false);
+    for (pair, action, reason) in [
+        (other, PairAction::Force, "no such address"),
+        (other, PairAction::Unknown, "give probe, force"),
+    ] {
+        let refused = client.choose_pair(peer.id(), pair, action).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(reason), "{refused}");
+    }
     for policy in [PathPolicy::DirectOnly, PathPolicy::Auto] {
         client.set_policy(peer.id(), policy).await.unwrap();
+        assert_eq!(client.policy(peer.id()).await.unwrap(), policy);
         let is_shown = |seen: &Arc<NodeSnapshot>| {
             let shown = seen.peer(peer.id());
             shown.is_some_and(|it| it.policy == policy)

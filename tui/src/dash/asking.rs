@@ -1,8 +1,11 @@
 //! What is asked of the node about a peer, from the key to the answer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use peerway::{Cause, HomeReason, PathInfo, PathPolicy, PeerId, RelaySnapshot, Side};
+use peerway::{
+    CandidatePair, Cause, Event, EventKind, HomeReason, NodeSnapshot, PairAction, PathInfo,
+    PathPolicy, PeerId, RelaySnapshot, Side,
+};
 use tui_input::Input;
 
 use super::{
@@ -13,7 +16,7 @@ use super::{
     model::{Model, Overlay},
     msg::Effect,
     update::notify,
-    words::Address,
+    words::{Address, chosen, reached},
 };
 
 /// Round trips of one ping that are told of.
@@ -85,6 +88,9 @@ pub(super) fn begin(
             send(model, peer, Request::Policy(next), now, effects);
         }
         Ask::Policy(policy) => send(model, peer, Request::Policy(policy), now, effects),
+        Ask::ProbePair => of_pair(model, peer, PairAction::Probe, now, effects),
+        Ask::ForcePair => of_pair(model, peer, PairAction::Force, now, effects),
+        Ask::DropPair => of_pair(model, peer, PairAction::Drop, now, effects),
         Ask::Disconnect => confirm(model, peer, Request::Disconnect),
         Ask::Block if model.blocked.contains(&peer) => confirm(model, peer, Request::LetIn),
         Ask::Block => confirm(model, peer, Request::Block),
@@ -132,6 +138,57 @@ fn forbidden(model: &Model, peer: PeerId) -> Option<String> {
     })
 }
 
+/// Does something with the pair under the cursor; one that is forced is released.
+fn of_pair(
+    model: &mut Model,
+    peer: PeerId,
+    action: PairAction,
+    now: Duration,
+    effects: &mut Vec<Effect>,
+) {
+    let Some(pair) = pair_at(model) else {
+        let text = "no address of this peer is being probed";
+        return notify(model, text.to_owned(), Role::Warn, now);
+    };
+    let action = if action == PairAction::Force && pair.forced {
+        PairAction::Release
+    } else {
+        action
+    };
+    let request = Request::Pair {
+        remote: pair.remote,
+        tcp: pair.is_tcp(),
+        action,
+    };
+    send(model, peer, request, now, effects);
+}
+
+/// The node as it is now: what was asked may show in it, and the cursor stays on its pair, wherever that stands among the others.
+pub(super) fn record(model: &mut Model, snapshot: Arc<NodeSnapshot>) {
+    let before = pair_at(model).map(|pair| (pair.remote, pair.is_tcp()));
+    model.record(snapshot);
+    let is_it = |it: &CandidatePair| Some((it.remote, it.is_tcp())) == before;
+    let pairs = model.page_peer().map(|peer| &peer.pairs);
+    if let Some(at) = pairs.and_then(|pairs| pairs.iter().position(is_it)) {
+        model.pairs.at = at;
+    }
+    look_at_given(model);
+}
+
+/// The pair under the cursor.
+fn pair_at(model: &Model) -> Option<&CandidatePair> {
+    model.page_peer()?.pairs.get(model.pairs.at)
+}
+
+/// Says so where a pair that was forced is so no more by itself.
+pub(super) fn hear_of_pair(model: &mut Model, event: &Event, now: Duration) {
+    if matches!(event.kind, EventKind::PairReleased { .. }) {
+        let said = model.words().sentence(&event.kind);
+        let text = format!("{}: {}", said.subject, said.text);
+        notify(model, text, Role::Warn, now);
+    }
+}
+
 /// The policy after the one that the peer has, or was given a moment ago: auto, relay-only, direct-only.
 fn next_policy(model: &Model, peer: PeerId) -> PathPolicy {
     let shown = model.data().snapshot.peer(peer).map(|peer| peer.policy);
@@ -144,7 +201,7 @@ fn next_policy(model: &Model, peer: PeerId) -> PathPolicy {
 }
 
 /// A snapshot may show the policy that was given to a peer.
-pub(super) fn look_at_given(model: &mut Model) {
+fn look_at_given(model: &mut Model) {
     let snapshot = &model.data().snapshot;
     let is_shown = |(to, policy): &(PeerId, PathPolicy)| {
         let shown = snapshot.peer(*to);
@@ -183,6 +240,16 @@ pub(super) fn send(
         Request::Policy(policy) => {
             model.given = Some((peer, *policy));
             format!("{name}: {policy}")
+        }
+        Request::Pair { remote, action, .. } => {
+            let addr = model.words().addr(*remote);
+            let doing = match action {
+                PairAction::Probe => "probing",
+                PairAction::Release => "releasing",
+                PairAction::Drop => "dropping",
+                PairAction::Force | PairAction::Unknown | _ => "forcing",
+            };
+            format!("{name}: {doing} {addr}")
         }
         Request::Disconnect => format!("disconnecting {name}"),
         Request::Block => format!("blocking {name}"),
@@ -270,6 +337,10 @@ pub(super) fn answered(
             (format!("looking for a direct path to {name}"), Role::Good)
         }
         (Ok(Answer::Done), Request::Policy(policy)) => (given(&name, *policy), Role::Good),
+        (Ok(Answer::Done), Request::Pair { remote, action, .. }) => {
+            let addr = model.words().addr(*remote);
+            (chosen(&name, &addr, *action), Role::Good)
+        }
         (Ok(Answer::Done), Request::Disconnect) => {
             (format!("disconnected from {name}"), Role::Good)
         }
@@ -303,17 +374,8 @@ pub(super) fn answered(
 }
 
 fn given(name: &str, policy: PathPolicy) -> String {
-    match policy {
-        PathPolicy::RelayOnly => {
-            format!("{name} is reached by relays only, as long as the node runs")
-        }
-        PathPolicy::DirectOnly => {
-            format!("{name} is reached directly or not at all, as long as the node runs")
-        }
-        PathPolicy::Auto | PathPolicy::Unknown | _ => {
-            format!("{name} is reached by the best path again")
-        }
-    }
+    let again = if policy.is_auto() { " again" } else { "" };
+    format!("{name} is reached {}{again}", reached(policy))
 }
 
 /// `phone 38 41 37 · 39 ms direct v4`: the last ones, the mean of all, and the path of the last.

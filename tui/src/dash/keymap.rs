@@ -150,6 +150,11 @@ pub(super) enum Ask {
     /// The one after the peer's policy.
     NextPolicy,
     Policy(PathPolicy),
+    /// Of the pair under the cursor.
+    ProbePair,
+    /// Force it, or release it.
+    ForcePair,
+    DropPair,
     Disconnect,
     Block,
     Name,
@@ -594,6 +599,10 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('P')], ON_PEER, Action::Ask(Ask::UntilDirect), Some("ping it until it is direct"), None),
     bind(&[char('R')], ON_PEER, Action::Ask(Ask::Retry), Some("look for a direct path now"), Some("retry direct")),
     bind(&[char('r')], ON_PEER, Action::Ask(Ask::NextPolicy), Some("keep it to relays, then to direct paths, then to neither"), Some("policy")),
+    bind(&[char('p')], &[C::Pairs], Action::Ask(Ask::ProbePair), Some("probe the selected address of the page"), Some("probe this pair")),
+    bind(&[char('F')], &[C::Pairs], Action::Ask(Ask::ForcePair), Some("send by the selected address of the page alone, or by the best again"), Some("force this pair")),
+    bind(&[char('x')], &[C::Pairs], Action::Ask(Ask::DropPair), Some("leave that address alone, until a direct path is looked for"), Some("drop pair")),
+    bind(&[char('R')], &[C::Pairs], Action::Ask(Ask::Retry), None, Some("retry direct")),
     bind(&[char('a')], ON_PEER, Action::Ask(Ask::Name), Some("give it a name in the address book"), None),
     bind(&[char('x')], ON_PEER, Action::Ask(Ask::Disconnect), Some("end all connections with it, after a second key"), Some("disconnect")),
     bind(&[char('b')], ON_PEER, Action::Ask(Ask::Block), Some("block it in the address book, or let a blocked one in again, after a second key"), None),

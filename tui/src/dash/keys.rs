@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What a file may give other keys, as it calls it. Movement, Enter, Esc, ^C and what follows the first key of two stay as they are.
-const NAMES: [(&str, Action); 48] = [
+const NAMES: [(&str, Action); 51] = [
     ("overview", Action::View(View::Overview)),
     ("peers", Action::View(View::Peers)),
     ("network", Action::View(View::Network)),
@@ -30,6 +30,9 @@ const NAMES: [(&str, Action); 48] = [
     ("until-direct", Action::Ask(Ask::UntilDirect)),
     ("retry", Action::Ask(Ask::Retry)),
     ("policy", Action::Ask(Ask::NextPolicy)),
+    ("probe-pair", Action::Ask(Ask::ProbePair)),
+    ("force-pair", Action::Ask(Ask::ForcePair)),
+    ("drop-pair", Action::Ask(Ask::DropPair)),
     ("rename", Action::Ask(Ask::Name)),
     ("disconnect", Action::Ask(Ask::Disconnect)),
     ("block", Action::Ask(Ask::Block)),

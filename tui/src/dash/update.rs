@@ -67,8 +67,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             model.resize(width, height);
         }
         Msg::Sample(snapshot) => {
-            model.record(snapshot);
-            asking::look_at_given(model);
+            asking::record(model, snapshot);
             model.dirty |= !model.is_frozen();
             if !model.is_frozen() && model.notice.as_ref().is_some_and(|it| it.until <= now) {
                 model.notice = None;
@@ -77,6 +76,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
         Msg::Swarm(swarm) => model.hear_of_groups(swarm),
         Msg::Commons(commons) => model.hear_of_commons(commons),
         Msg::Event(event) => {
+            asking::hear_of_pair(model, &event, now);
             model.push_event(event);
             model.dirty |= !model.is_frozen();
         }

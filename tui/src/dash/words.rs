@@ -9,8 +9,8 @@ use std::{
 };
 
 use peerway::{
-    Explanation, NatBehavior, NatReport, NodeSnapshot, Observed, PathInfo, PeerId, PeerSnapshot,
-    PeerState, RelayUrl,
+    Explanation, NatBehavior, NatReport, NodeSnapshot, Observed, PairAction, PathInfo, PathPolicy,
+    PeerId, PeerSnapshot, PeerState, RelayUrl,
 };
 
 use super::{
@@ -232,12 +232,15 @@ impl Words<'_> {
         }
     }
 
-    /// Whether the address book blocks it, and which paths the user wants to it, if not all: `[relay-only]`.
+    /// Whether the address book blocks it, and which paths the user wants to it, if not all: `[relay-only]`, or `[forced]` where it is a
+    /// single one.
     pub(super) fn badge(&self, peer: &PeerSnapshot) -> Option<String> {
         if self.blocked.contains(&peer.id) {
             return Some("[blocked]".to_owned());
         }
-        (!peer.policy.is_auto()).then(|| format!("[{}]", peer.policy))
+        let by_policy = (!peer.policy.is_auto()).then(|| format!("[{}]", peer.policy));
+        let is_forced = || peer.pairs.iter().any(|pair| pair.forced);
+        by_policy.or_else(|| is_forced().then(|| "[forced]".to_owned()))
     }
 
     /// The same without its policy.
@@ -294,6 +297,30 @@ impl Measured {
     /// The round trip, if it still says something.
     pub(super) fn rtt(peer: &PeerSnapshot) -> Option<Duration> {
         peer.rtt.filter(|_| Self::of(peer) != Self::TooLongAgo)
+    }
+}
+
+/// How a peer of this policy is reached, after "is reached".
+pub(crate) fn reached(policy: PathPolicy) -> &'static str {
+    match policy {
+        PathPolicy::RelayOnly => "by relays only, as long as the node runs",
+        PathPolicy::DirectOnly => "directly or not at all, as long as the node runs",
+        PathPolicy::Auto => "by the best path",
+        PathPolicy::Unknown | _ => "in a way that only newer versions know",
+    }
+}
+
+/// What becomes of a pair with which this was done.
+pub(crate) fn chosen(name: &str, addr: &str, action: PairAction) -> String {
+    match action {
+        PairAction::Probe => format!("{addr} of {name} is asked"),
+        PairAction::Drop => {
+            format!("{addr} of {name} is neither used nor probed until R or another network")
+        }
+        PairAction::Release => format!("what goes to {name} takes the best path again"),
+        PairAction::Force | PairAction::Unknown | _ => {
+            format!("what goes to {name} takes {addr} as soon as that answers, and until it dies")
+        }
     }
 }
 

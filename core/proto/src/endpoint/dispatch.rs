@@ -9,7 +9,7 @@ use super::{Machine, window_ms};
 use crate::{
     EventKind, PathPolicy, PeerId, RelayUrl,
     handshake::{self, Opened},
-    io::{Failure, Input, Output, Pair},
+    io::{Failure, Input, OfPair, Output, Pair},
     peer::{Context, Peer, Source},
     timing::MAX_CALLED_BACK,
     wire::{
@@ -60,10 +60,7 @@ impl Machine {
             Input::SocketsOpened { first, count } => self.on_sockets(now, first, count),
             Input::Sampled { sock, addr } => self.on_sampled(now, sock, addr),
             Input::TcpUp { peer, tcp, dialled } => self.on_tcp(now, peer, tcp, dialled),
-            Input::TcpDown { peer, tcp } => {
-                self.tcp.remove(&tcp);
-                self.with(now, peer, |peer, ctx| peer.on_tcp_down(ctx, tcp))
-            }
+            Input::TcpDown { peer, tcp } => self.on_tcp_down(now, peer, tcp),
             Input::Listening(listening) => self.learn(now, |local| local.listening = listening),
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
             Input::PortMapped(addr) => self.learn(now, |local| local.mapped = addr),
@@ -98,8 +95,9 @@ impl Machine {
             Input::Traffic { peer, heard } => {
                 self.with(now, peer, |peer, ctx| peer.on_traffic(ctx, heard));
             }
-            Input::Retry { peer } => self.with(now, peer, Peer::retry),
+            Input::Retry { peer } => self.with(now, peer, Peer::on_retry),
             Input::Policy { peer, policy } => self.set_policy(now, peer, policy),
+            Input::Pair(of) => self.on_choice(now, of),
             Input::Resumed => self.on_resumed(now),
             Input::Access { access, dialled } => self.set_access(now, access, &dialled),
             Input::Shutdown => self.shut(now),
@@ -144,6 +142,23 @@ impl Machine {
             PathPolicy::Unknown => return,
         };
         self.with(now, id, |peer, ctx| peer.set_policy(ctx, policy));
+    }
+
+    fn on_choice(&mut self, now: Instant, of: OfPair) {
+        let OfPair {
+            peer,
+            remote,
+            tcp,
+            action,
+        } = of;
+        self.with(now, peer, |peer, ctx| {
+            peer.on_choice(ctx, (remote, tcp), action);
+        });
+    }
+
+    fn on_tcp_down(&mut self, now: Instant, peer: PeerId, tcp: Pair) {
+        self.tcp.remove(&tcp);
+        self.with(now, peer, |peer, ctx| peer.on_tcp_down(ctx, tcp));
     }
 
     fn on_found(&mut self, now: Instant, peer: PeerId, addrs: Vec<SocketAddr>) {

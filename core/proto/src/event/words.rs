@@ -52,6 +52,7 @@ impl EventKind {
             Self::PeerState { peer, .. }
             | Self::Explained { peer, .. }
             | Self::PathChanged { peer, .. }
+            | Self::PairReleased { peer, .. }
             | Self::Connected { peer, .. }
             | Self::Disconnected { peer, .. }
             | Self::TurnedAway { peer }
@@ -74,6 +75,7 @@ impl EventKind {
             Self::PeerState { peer, .. }
             | Self::Explained { peer, .. }
             | Self::PathChanged { peer, .. }
+            | Self::PairReleased { peer, .. }
             | Self::Connected { peer, .. }
             | Self::Disconnected { peer, .. }
             | Self::TurnedAway { peer }
@@ -129,6 +131,10 @@ impl EventKind {
                 let rtt = time.map_or_else(String::new, |time| format!(", {}", rtt(time)));
                 format!("data goes {path}{rtt}")
             }
+            Self::PairReleased { remote, .. } => format!(
+                "{}, which was forced, does not answer: the best path is used again",
+                names.addr(*remote)
+            ),
             Self::Connected { alpn, outgoing, .. } => {
                 let direction = if *outgoing { "outgoing" } else { "incoming" };
                 format!("{direction} connection for {alpn}")

@@ -17,7 +17,8 @@ impl fmt::Display for Action {
             Self::AllowDirect { side: There } => {
                 "Ask the peer to start its node without relay-only, or to let this node have direct paths again."
             }
-            Self::AllowAll => "Set the policy of this peer to auto, which allows all paths.",
+            Self::AllowAll => "Set the policy of this peer to auto, which allows all paths: `peerway policy PEER auto`.",
+            Self::Retry => "Have all addresses of the peer probed again: `peerway pairs PEER retry`.",
             Self::AllowGuessing { side: Here } => "Start this node with port guessing allowed.",
             Self::AllowGuessing { side: There } => "Ask the peer to allow port guessing.",
             Self::MapPort { side: None } => {

@@ -28,6 +28,7 @@ impl Cause {
             Self::Trying => "a direct path is being tried".to_owned(),
             Self::RelayOnly { side } => format!("{} was told to use relays only", node(side)),
             Self::Policy { policy } => format!("{here} was told: {policy} for {there}"),
+            Self::Dropped => format!("{here} was told to use addresses of {there} no more"),
             Self::PathSilent => "the direct path fell silent a moment ago".to_owned(),
             Self::PathLost => "the direct path was lost".to_owned(),
             Self::PathNarrow { .. } => "the direct path is too narrow for QUIC".to_owned(),

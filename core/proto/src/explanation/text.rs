@@ -8,6 +8,10 @@ use crate::{NatReport, PathPolicy};
 /// What it means that a relay does not reach a peer that it has registered.
 const UNREACHED: &str = "The relay has the peer registered, but nothing that it sends is acknowledged. If the peer's router was restarted and forgot it, the peer is back within 20 s, when it next speaks to the relay by itself; else it was switched off or lost its network less than a minute ago.";
 
+/// What it means that the user forced the address in use.
+const FORCED: &str =
+    "This node was told to send by this address and no other, until it dies or is released.";
+
 /// What it means that this program does not know a cause.
 const NEWER: &str = "The node that says so is newer than this program and has a reason that this program has no words for: update it.";
 
@@ -28,6 +32,7 @@ impl Cause {
             Self::Trying => "trying",
             Self::RelayOnly { .. } => "relay only",
             Self::Policy { .. } => "forced",
+            Self::Dropped => "dropped",
             Self::PathSilent => "silent",
             Self::PathLost => "direct lost",
             Self::PathNarrow { .. } => "too narrow",
@@ -55,13 +60,8 @@ impl Explanation {
     /// The cause in one line, without a full stop.
     #[must_use]
     pub fn line(&self) -> String {
-        let tried = &self.evidence.tried;
         match self.cause {
-            Cause::Direct { how } => format!(
-                "direct {how}, after {} and {}",
-                span(tried.took),
-                count(tried.packets(), "packet")
-            ),
+            Cause::Direct { how } => direct(how, &self.evidence),
             Cause::Calling => "the peer was called and has not answered yet".to_owned(),
             Cause::NoAnswer => "the peer does not answer".to_owned(),
             Cause::PeerOffline => "the peer is not registered with its relay".to_owned(),
@@ -80,6 +80,10 @@ impl Explanation {
             Cause::Trying => "a direct path is being tried".to_owned(),
             Cause::RelayOnly { side } => format!("{} was told to use relays only", node(side)),
             Cause::Policy { policy } => format!("this node was told: {policy} for this peer"),
+            Cause::Dropped => format!(
+                "this node was told to use {} of the peer no more",
+                count(self.evidence.dropped, "address")
+            ),
             Cause::PathSilent => "the direct path fell silent a moment ago".to_owned(),
             Cause::PathLost => "the direct path was lost".to_owned(),
             Cause::PathNarrow { carries, needs } => {
@@ -138,7 +142,14 @@ impl Explanation {
     #[must_use]
     pub fn paragraph(&self) -> String {
         let evidence = &self.evidence;
-        let meaning = self.meaning();
+        let mut meaning = self.meaning();
+        if evidence.forced {
+            meaning = format!("{meaning} {FORCED}");
+        }
+        if evidence.dropped > 0 && self.cause != Cause::Dropped {
+            let dropped = count(evidence.dropped, "address");
+            meaning = format!("{meaning} This node was told to use {dropped} of the peer no more.");
+        }
         let calls_only = matches!(
             self.cause,
             Cause::Calling
@@ -197,6 +208,9 @@ impl Explanation {
             }
             Cause::RelayOnly { side } => relays_only(side).to_owned(),
             Cause::Policy { policy } => forced(policy).to_owned(),
+            Cause::Dropped => {
+                "The user dropped addresses of the peer, which are neither used nor probed until that is asked for or the network changes, and no other one answers. So data goes by the relay.".to_owned()
+            }
             Cause::PathSilent => {
                 "Nothing came back on the direct path for a moment. Data goes by the relay as well while the path is probed.".to_owned()
             }
@@ -242,6 +256,13 @@ impl Explanation {
             Cause::Unknown => NEWER.to_owned(),
         }
     }
+}
+
+fn direct(how: How, evidence: &Evidence) -> String {
+    let tried = &evidence.tried;
+    let forced = if evidence.forced { ", forced" } else { "" };
+    let (took, packets) = (span(tried.took), count(tried.packets(), "packet"));
+    format!("direct {how}, after {took} and {packets}{forced}")
 }
 
 fn mapping_silent(evidence: &Evidence, side: Side) -> String {

@@ -197,6 +197,40 @@ impl Checks {
         }
     }
 
+    /// Lists this one, which is asked now.
+    pub(super) fn list(&mut self, now: Instant, pair: Pair, attested: &[IpAddr]) {
+        if self.position(pair).is_none() {
+            let attested = attested.contains(&pair.addr.ip());
+            self.list.push(Check::new(pair, now, attested));
+        }
+        self.wake(now, pair);
+    }
+
+    /// Lists no others any more.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(Pair) -> bool) {
+        self.list.retain(|check| is_kept(check.pair));
+    }
+
+    /// The best of those that answered, and its round trip.
+    pub(super) fn best<K: Ord>(
+        &self,
+        rank: impl Fn(Pair, Duration) -> K,
+    ) -> Option<(Pair, Duration)> {
+        let answered = self.list.iter();
+        let answered = answered.filter_map(|check| Some((check.pair, check.rtt?)));
+        answered.min_by_key(|(pair, rtt)| rank(*pair, *rtt))
+    }
+
+    /// Asks this one now, whatever came of it before.
+    pub(super) fn wake(&mut self, now: Instant, pair: Pair) {
+        if let Some(position) = self.position(pair) {
+            let check = &mut self.list[position];
+            check.next = Some(now);
+            (check.step, check.probes) = (0, 0);
+            check.full_ttl_from = check.full_ttl_from.min(now);
+        }
+    }
+
     /// The round trip of a pair that answered.
     pub(super) fn rtt(&self, pair: Pair) -> Option<Duration> {
         self.list.iter().find(|check| check.pair == pair)?.rtt

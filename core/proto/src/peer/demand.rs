@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::choice::Choice;
 use crate::{PathPolicy, local::Local, timing::LINGER};
 
 /// Who waits for the peer.
@@ -19,6 +20,8 @@ pub(super) struct Demand {
     linger: Option<Instant>,
     /// Which paths are wanted.
     policy: PathPolicy,
+    /// Which pairs are.
+    pub(super) choice: Choice,
 }
 
 impl Demand {
@@ -92,6 +95,7 @@ impl Demand {
     pub(super) fn end(&mut self) {
         (self.awaited, self.released) = (false, false);
         self.linger = None;
+        self.choice = Choice::default();
     }
 
     /// Something happened that makes it worth while to keep the link for a moment.

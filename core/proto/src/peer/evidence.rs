@@ -143,6 +143,8 @@ impl Peer {
                 .silent
                 .saturating_sub(u32::from(own == Reach::Silent)),
             silent: self.presence.silence(now).map(whole),
+            dropped: self.demand.choice.dropped().len() as u32,
+            forced: (self.state.path()).is_some_and(|path| self.demand.choice.is_forced(path.pair)),
         }
     }
 

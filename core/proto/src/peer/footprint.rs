@@ -19,6 +19,7 @@ impl Peer {
             + self.checks.footprint()
             + self.tcp_pairs.footprint()
             + self.state.footprint()
+            + self.demand.choice.footprint()
             + self.history.probations.footprint()
             + self.guess.footprint()
             + self.told.footprint();

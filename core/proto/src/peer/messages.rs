@@ -46,7 +46,10 @@ impl Peer {
     pub(super) fn targets(&self, local: &Local) -> Vec<Candidate> {
         let remote = self.remote.as_ref().filter(|_| self.consents(local));
         remote.map_or_else(Vec::new, |remote| {
-            targets(&remote.candidates, local, &self.contact.attested_ips())
+            let mut targets = targets(&remote.candidates, local, &self.contact.attested_ips());
+            let choice = &self.demand.choice;
+            targets.retain(|target| !choice.is_dropped(Pair::main(target.addr)));
+            targets
         })
     }
 

@@ -37,6 +37,7 @@ impl Peer {
     /// We are elsewhere now: nothing that was learnt of paths holds.
     pub(crate) fn forget_paths(&mut self) {
         self.keepalive.forget();
+        self.demand.choice.restore(None);
         if self.history.forget() {
             self.guess.rested();
         }

@@ -28,8 +28,11 @@ impl Peer {
             );
             pair.state = PairState::Used;
             pair.rtt = Some(path.rtt);
+            pair.forced = self.demand.choice.is_forced(path.pair);
             pairs.push(pair);
         }
+        let dropped = self.demand.choice.dropped().iter();
+        pairs.extend(dropped.map(|it| CandidatePair::new(it.addr, it.kind, PairState::Dropped)));
         pairs.sort_by_key(|pair| pair.state);
         pairs.truncate(SHOWN);
         pairs
@@ -49,6 +52,7 @@ impl Peer {
         pair.heard = seen.heard;
         let next = seen.next.map(|at| at.saturating_duration_since(now));
         pair.next = next.map(whole);
+        pair.forced = self.demand.choice.is_forced(seen.pair);
         pair
     }
 

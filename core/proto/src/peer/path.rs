@@ -45,8 +45,16 @@ impl Peer {
     /// An answer came back from this address: it belongs to the peer and carries packets both ways.
     pub(super) fn proven(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration, full: bool) {
         self.admit(ctx, pair, Title::Proven);
-        if !self.history.probations.passes(ctx.now, pair, rtt, full) {
-            return self.still_alive(ctx);
+        let passes = self.history.probations.passes(ctx.now, pair, rtt, full);
+        let used = self.state.path().map(|path| path.pair);
+        match self.demand.choice.rules(used, pair) {
+            Some(true) => {
+                self.demand.choice.took(ctx.now, pair);
+                return self.select(ctx, pair, rtt);
+            }
+            Some(false) => return self.still_alive(ctx),
+            None if !passes => return self.still_alive(ctx),
+            None => {}
         }
         let tier = |pair| Tier::of(pair, ctx.local);
         let take = match self.state.path() {
@@ -81,7 +89,8 @@ impl Peer {
     pub(super) fn follow(&mut self, ctx: &mut Context<'_>, pair: Pair) {
         let tier = |pair| Tier::of(pair, ctx.local);
         let fits = self.state.path().is_some_and(|path| {
-            path.pair != pair && !path.is_suspect() && tier(pair) <= tier(path.pair)
+            let is_free = self.demand.choice.rules(Some(path.pair), pair).is_none();
+            is_free && path.pair != pair && !path.is_suspect() && tier(pair) <= tier(path.pair)
         });
         let Some(rtt) = self.checks.rtt(pair).filter(|_| fits) else {
             return;
@@ -91,7 +100,7 @@ impl Peer {
         }
     }
 
-    fn select(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
+    pub(super) fn select(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
         self.note_age(ctx.now, pair);
         let before = self.state.path();
         if before.is_some_and(DirectPath::is_next_best) && !pair.sock.is_tcp() {
@@ -191,6 +200,13 @@ impl Peer {
     pub(super) fn ask(&mut self, ctx: &mut Context<'_>, kind: ProbeKind) {
         let Some(path) = self.state.path() else {
             return;
+        };
+        // A peer that chooses takes a pair that it has not chosen for a sign of trouble.
+        let is_odd = self.demand.choice.is_forced(path.pair) && self.id < ctx.local.id;
+        let kind = if is_odd && kind == ProbeKind::Nominated {
+            ProbeKind::Request
+        } else {
+            kind
         };
         let question = (path.pair, path.question_len());
         self.ask_of(ctx, question, kind);

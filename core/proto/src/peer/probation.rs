@@ -115,6 +115,11 @@ impl Probations {
         self.0.iter().any(on_probation)
     }
 
+    /// Nothing of the others was learnt.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(Pair) -> bool) {
+        self.0.retain(|probation| is_kept(probation.pair));
+    }
+
     /// We are elsewhere now: nothing of what was learnt holds.
     pub(super) fn forget(&mut self) {
         self.0.clear();

@@ -28,6 +28,9 @@ impl Peer {
             // From before it knew; an answer would tell that we are here.
             return;
         }
+        if self.demand.choice.is_dropped(source) {
+            return;
+        }
         match probe.kind {
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx, datagram.len() == FULL_LEN),
             kind @ (ProbeKind::Request | ProbeKind::Nominated | ProbeKind::NotReceiving) => {
@@ -81,8 +84,11 @@ impl Peer {
         {
             path.deaf = Some(ctx.now);
         }
-        // If it is we who choose, the peer was moved, or has yet to learn of our choice.
-        let doubtful = kind == ProbeKind::NotReceiving || elsewhere && ctx.local.id < self.id;
+        let used = self.state.path().map(|path| path.pair);
+        let is_forced = used.is_some_and(|used| self.demand.choice.is_forced(used));
+        // If it is we who choose, the peer was moved, or has yet to learn of our choice; where that is the user's, it may not follow.
+        let doubtful =
+            kind == ProbeKind::NotReceiving || elsewhere && ctx.local.id < self.id && !is_forced;
         if doubtful && self.state.is_direct() {
             self.suspect(ctx, Doubt::Told);
         }

@@ -54,6 +54,9 @@ impl Peer {
 
     /// Probes an address that an authentic message came from, unless that is being done.
     pub(super) fn check_back(&mut self, ctx: &mut Context<'_>, source: Pair) {
+        if self.demand.choice.is_dropped(source) {
+            return;
+        }
         let attested = self.contact.attested_ips();
         let used = self.state.path().map(|path| path.pair);
         if !self.checks.note_source(ctx.now, source, used, &attested) {

@@ -26,6 +26,7 @@ impl Peer {
             self.keepalive = Keepalive::default();
             self.effort.begin(ctx.now);
         }
+        self.demand.choice.release();
         self.checks.clear();
         self.triggered.drop_waiting();
         self.tcp_pairs.close_all(ctx);

@@ -20,7 +20,8 @@ impl Peer {
     /// A TCP connection stands whose other end holds the peer's key, and which may be used.
     pub(crate) fn on_tcp_up(&mut self, ctx: &mut Context<'_>, pair: Pair, dialled: bool) {
         let has_datagrams = self.state.path().is_some_and(DirectPath::has_datagrams);
-        let is_refused = self.demand.keeps_to_relays(ctx.local);
+        let is_refused =
+            self.demand.keeps_to_relays(ctx.local) || self.demand.choice.is_dropped(pair);
         if is_refused || dialled && (self.state.is_idle() || has_datagrams) {
             return close(ctx, pair.sock);
         }
@@ -75,7 +76,9 @@ impl Peer {
             .filter(|addr| attested.contains(&addr.ip()));
         let mut targets: Vec<SocketAddr> = Vec::new();
         for addr in self.contact.dialled_addrs().iter().copied().chain(named) {
-            if !targets.contains(&addr) && ctx.local.may_dial(addr) {
+            let is_dropped = self.demand.choice.dropped().iter();
+            let is_dropped = is_dropped.clone().any(|it| it.tcp && it.addr == addr);
+            if !targets.contains(&addr) && ctx.local.may_dial(addr) && !is_dropped {
                 targets.push(addr);
             }
         }

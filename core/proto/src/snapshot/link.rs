@@ -27,6 +27,9 @@ pub struct CandidatePair {
     /// When the next probe leaves, if one does.
     #[serde(default, rename = "next_ms", with = "millis::option")]
     pub next: Option<Duration>,
+    /// Whether the user wants the data to go by it, and not by the best there is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
 }
 
 impl CandidatePair {
@@ -42,7 +45,14 @@ impl CandidatePair {
             sent: 0,
             heard: 0,
             next: None,
+            forced: false,
         }
+    }
+
+    /// Whether it is a connection of TLS over TCP: of UDP there may be a pair of the same address.
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        self.kind == PairKind::Tcp
     }
 }
 
@@ -97,6 +107,8 @@ pub enum PairState {
     Silent,
     /// Nothing was sent there yet.
     Waiting,
+    /// The user [dropped](crate::PairAction::Drop) it.
+    Dropped,
     /// Something that newer versions know.
     #[serde(other)]
     Unknown,
@@ -110,6 +122,7 @@ impl fmt::Display for PairState {
             Self::Probing => "probing",
             Self::Silent => "silent",
             Self::Waiting => "waiting",
+            Self::Dropped => "dropped",
             Self::Unknown => "unknown",
         })
     }

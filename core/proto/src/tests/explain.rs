@@ -95,7 +95,8 @@ fn all_causes() -> Vec<Cause> {
         Cause::RelayOnly { .. } => Some(Cause::Policy {
             policy: PathPolicy::RelayOnly,
         }),
-        Cause::Policy { .. } => Some(Cause::PathSilent),
+        Cause::Policy { .. } => Some(Cause::Dropped),
+        Cause::Dropped => Some(Cause::PathSilent),
         Cause::PathSilent => Some(Cause::PathLost),
         Cause::PathLost => Some(Cause::PathNarrow {
             carries: 1000,

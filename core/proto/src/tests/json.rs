@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{
     Action, Carrier, Cause, Event, EventKind, Guessing, HomeReason, How, MappingProtocol,
-    NatBehavior, NextReason, NodeSnapshot, PairKind, PairState, PathInfo, PathPolicy, PeerState,
-    PortAllocation, RefusalReason, RelayRole, RelayState, RelayUrl, SecretKey, Side, Ticket,
+    NatBehavior, NextReason, NodeSnapshot, PairAction, PairKind, PairState, PathInfo, PathPolicy,
+    PeerState, PortAllocation, RefusalReason, RelayRole, RelayState, RelayUrl, SecretKey, Side,
+    Ticket,
 };
 
 fn written(text: &str) -> Value {
@@ -142,6 +143,9 @@ fn the_lists_of_a_snapshot_are_complete_and_each_entry_has_its_name_and_words() 
         "auto" Auto, "relay_only" RelayOnly, "direct_only" DirectOnly, "unknown" Unknown);
     keeps_its_names(None, &policies);
     has_words(&policies, PathPolicy::to_string);
+    let actions = all!(PairAction: "probe" Probe, "force" Force, "release" Release, "drop" Drop,
+        "unknown" Unknown);
+    keeps_its_names(None, &actions);
     let relays = all!(RelayState: "connecting" Connecting, "up" Up, "down" Down, "unknown" Unknown);
     keeps_its_names(None, &relays);
     let carriers = all!(Carrier: "udp" Udp, "tcp" Tcp, "unknown" Unknown);
@@ -168,7 +172,7 @@ fn the_lists_of_a_snapshot_are_complete_and_each_entry_has_its_name_and_words() 
     has_words(&kinds, PairKind::to_string);
     let states = all!(PairState:
         "used" Used, "standby" Standby, "probing" Probing, "silent" Silent, "waiting" Waiting,
-        "unknown" Unknown);
+        "dropped" Dropped, "unknown" Unknown);
     keeps_its_names(None, &states);
     has_words(&states, PairState::to_string);
     let behaviours = all!(NatBehavior:
@@ -204,7 +208,7 @@ fn the_lists_of_an_explanation_are_complete_and_each_entry_has_its_name_and_word
         "peer_offline" PeerOffline, "peer_silent" PeerSilent, "peer_busy" PeerBusy,
         "peer_unreached" PeerUnreached, "no_relay" NoRelay, "no_address" NoAddress,
         "trying" Trying, "relay_only" RelayOnly { side: side },
-        "policy" Policy { policy: PathPolicy::RelayOnly }, "path_silent" PathSilent,
+        "policy" Policy { policy: PathPolicy::RelayOnly }, "dropped" Dropped, "path_silent" PathSilent,
         "path_lost" PathLost, "path_narrow" PathNarrow { carries: 1000, needs: 1228 },
         "path_on_trial" PathOnTrial, "relay_faster" RelayFaster,
         "nothing_to_probe" NothingToProbe, "no_common_family" NoCommonFamily,
@@ -223,7 +227,7 @@ fn the_lists_of_an_explanation_are_complete_and_each_entry_has_its_name_and_word
     });
     let actions = all!(Action:
         "start_peer" StartPeer, "use_ticket" UseTicket, "check_relay" CheckRelay,
-        "allow_direct" AllowDirect { side: side }, "allow_all" AllowAll, "allow_guessing" AllowGuessing { side: side },
+        "allow_direct" AllowDirect { side: side }, "allow_all" AllowAll, "retry" Retry, "allow_guessing" AllowGuessing { side: side },
         "map_port" MapPort { side: Some(side) }, "permit_mapping" PermitMapping { side: side },
         "forward_port" ForwardPort { side: side }, "public_address" PublicAddress { side: side },
         "open_port" OpenPort { side: Some(side), port: None }, "allow_udp" AllowUdp { side: side },
@@ -262,10 +266,11 @@ fn every_event_has_its_name_and_words() {
         EventKind::Received { .. } => 11,
         EventKind::Sent { .. } => 12,
         EventKind::RelayMoved { .. } => 13,
-        EventKind::Unknown => 14,
+        EventKind::PairReleased { .. } => 14,
+        EventKind::Unknown => 15,
     };
     let found: Vec<usize> = kinds.iter().map(name).collect();
-    assert_eq!(found, (0..=14).collect::<Vec<_>>());
+    assert_eq!(found, (0..=15).collect::<Vec<_>>());
     let said: Vec<String> = kinds.iter().map(ToString::to_string).collect();
     assert_eq!(said.join("\n"), EVENTS.trim_end());
 }
@@ -295,5 +300,5 @@ fn every_enum_that_is_read_from_json_has_room_for_what_newer_versions_write() {
             found += 1;
         }
     }
-    assert_eq!(found, 18);
+    assert_eq!(found, 19);
 }

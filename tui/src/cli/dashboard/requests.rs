@@ -173,6 +173,21 @@ impl<'a> Host<'a> {
                     node.set_policy(peer, policy).await.map_err(said)
                 }
             },
+            Request::Pair {
+                remote,
+                tcp,
+                action,
+            } => match self {
+                Self::Own { links, .. } => {
+                    let chosen = links.choose_pair(peer, (remote, tcp), action).await;
+                    chosen.map_err(said)
+                }
+                #[cfg(unix)]
+                Self::Running { node, .. } | Self::Peer { node } => {
+                    let chosen = node.choose_pair(peer, (remote, tcp), action).await;
+                    chosen.map_err(said)
+                }
+            },
             Request::Disconnect => match self {
                 Self::Own { links, .. } => {
                     links.disconnect(peer).await;

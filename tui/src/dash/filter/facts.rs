@@ -136,6 +136,7 @@ fn kind(event: &EventKind) -> &'static str {
         EventKind::PeerState { .. } => "peer_state",
         EventKind::Explained { .. } => "explained",
         EventKind::PathChanged { .. } => "path_changed",
+        EventKind::PairReleased { .. } => "pair_released",
         EventKind::RelayUp { .. } => "relay_up",
         EventKind::RelayDown { .. } => "relay_down",
         EventKind::RelayMoved { .. } => "relay_moved",

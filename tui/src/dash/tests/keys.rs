@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use peerway::{Event, EventKind, PairAction};
 use ratatui::style::Modifier;
 use serde_json::json;
 
@@ -551,6 +552,52 @@ fn the_policy_of_a_peer_goes_round_and_is_shown_with_its_path() {
         ..options()
     });
     assert_eq!(reader.type_in("r"), []);
+}
+
+#[test]
+fn a_pair_of_a_page_is_forced_and_released_and_the_cursor_stays_on_it_and_it_is_said_when_it_dies()
+{
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("jjjj\n\tj");
+    let peer = desk.model.page.unwrap();
+    let remote = "10.0.3.17:38122".parse().unwrap();
+    let asked = |action| {
+        let tcp = false;
+        let pair = Request::Pair {
+            remote,
+            tcp,
+            action,
+        };
+        [Effect::Ask(peer, pair)]
+    };
+    for (key, action) in [
+        ("p", PairAction::Probe),
+        ("x", PairAction::Drop),
+        ("F", PairAction::Force),
+    ] {
+        assert_eq!(desk.type_in(key), asked(action));
+    }
+    assert_eq!(desk.type_in("R"), [Effect::Ask(peer, Request::Retry)]);
+    let mut peers = twelve();
+    let of = peers.iter_mut().find(|it| it["id"] == json!(peer));
+    let pairs = of.unwrap()["pairs"].as_array_mut().unwrap();
+    pairs[1]["forced"] = true.into();
+    pairs.rotate_left(1);
+    desk.send(Msg::Sample(snapshot(&node(peers))));
+    assert_eq!(desk.model.pairs.at, 0);
+    let screen = desk.screen(120, 40);
+    assert!(screen.contains("probing [forced]"), "{screen}");
+    assert_eq!(desk.type_in("F"), asked(PairAction::Release));
+    let released = EventKind::PairReleased { peer, remote };
+    desk.send(Msg::Event(Event::new(AT_MS, released)));
+    let screen = desk.screen(160, 40);
+    let said = ": 10.0.3.17:38122, which was forced, does not answer";
+    assert!(screen.contains(said), "{screen}");
+    let mut reader = Desk::twelve(&Options {
+        read_only: true,
+        ..options()
+    });
+    assert_eq!(reader.type_in("jjjj\n\tFpxR"), []);
 }
 
 #[test]

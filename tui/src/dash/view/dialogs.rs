@@ -194,9 +194,11 @@ pub(super) fn confirm(
             "Allow?",
             format!("{name} is blocked. This lets it in again, and it may be dialled."),
         ),
-        Request::Ping { .. } | Request::Retry | Request::Policy(_) | Request::Rename(_) => {
-            ("Sure?", name)
-        }
+        Request::Ping { .. }
+        | Request::Retry
+        | Request::Policy(_)
+        | Request::Pair { .. }
+        | Request::Rename(_) => ("Sure?", name),
     };
     let inside = popup(model, frame, body, (54, 6), title);
     let text = format!("{what}\n\ny does it, Esc cancels.");

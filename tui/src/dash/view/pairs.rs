@@ -65,7 +65,8 @@ pub(super) fn pairs(model: &Model, peer: &PeerSnapshot, frame: &mut Frame<'_>, a
         selectable(model, cells.collect(), selected)
     });
     let heading = columns.iter().map(|column| column.heading());
-    let widths = columns.iter().map(|column| column.width());
+    let is_forced = peer.pairs.iter().any(|pair| pair.forced);
+    let widths = columns.iter().map(|column| column.width(is_forced));
     table::draw(model, frame, inside, (heading, widths), rows);
 }
 
@@ -83,11 +84,12 @@ impl Column {
         }
     }
 
-    fn width(self) -> Constraint {
+    fn width(self, is_forced: bool) -> Constraint {
         match self {
             Self::Glyph => Constraint::Length(2),
             Self::Remote => Constraint::Fill(1),
             Self::Kind | Self::Rtt | Self::Sent | Self::Heard => Constraint::Length(6),
+            Self::State if is_forced => Constraint::Length(17),
             Self::State => Constraint::Length(8),
             Self::Next => Constraint::Length(7),
         }
@@ -112,8 +114,9 @@ fn cell(model: &Model, pair: &CandidatePair, column: Column) -> Line<'static> {
         Column::Remote => return Line::raw(model.words().addr(pair.remote)),
         Column::Kind => return Line::raw(pair.kind.to_string()),
         Column::State => {
-            let state = pair.state.to_string();
-            return Line::from(Span::styled(state, model.look.style(role)));
+            let state = Span::styled(pair.state.to_string(), model.look.style(role));
+            let forced = Span::styled(FORCED, model.look.style(Role::Warn));
+            return Line::from_iter([state].into_iter().chain(pair.forced.then_some(forced)));
         }
         Column::Rtt => pair.rtt.map_or_else(none, format::rtt),
         Column::Sent => pair.sent.to_string(),
@@ -122,6 +125,9 @@ fn cell(model: &Model, pair: &CandidatePair, column: Column) -> Line<'static> {
     };
     Line::raw(text).right_aligned()
 }
+
+/// What stands behind the state of a pair that the user forced.
+const FORCED: &str = " [forced]";
 
 /// The ways that the link took so far, as a strip with their shares.
 pub(super) fn history(model: &Model, peer: &PeerSnapshot, frame: &mut Frame<'_>, area: Rect) {

@@ -24,6 +24,7 @@ pub(in crate::dash) fn is_warning(event: &EventKind) -> bool {
         EventKind::RelayDown { .. }
             | EventKind::RelayMoved { .. }
             | EventKind::PortMapped { mapping: None }
+            | EventKind::PairReleased { .. }
             | EventKind::PeerState {
                 to: PeerState::Suspect | PeerState::Failed,
                 ..

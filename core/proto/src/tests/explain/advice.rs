@@ -1,7 +1,7 @@
 //! Who does what is advised goes direct.
 
 use super::scenes::{
-    absent, carrier, cast_out, firewall, lost, relay_only, settled, told, unmeasured,
+    absent, carrier, cast_out, dropped, firewall, lost, relay_only, settled, told, unmeasured,
 };
 use crate::{
     Action, PathPolicy, PeerState,
@@ -72,6 +72,15 @@ fn to_allow_all_paths_to_this_peer() {
     let peer = world.nodes[1].id;
     let policy = PathPolicy::Auto;
     world.feed(0, Input::Policy { peer, policy });
+    assert!(goes_direct(&mut world));
+}
+
+#[test]
+fn to_probe_addresses_again_that_were_dropped() {
+    let mut world = dropped(EASY);
+    assert_eq!(advice(&world, 0, 1), Some(Action::Retry));
+    let peer = world.nodes[1].id;
+    world.feed(0, Input::Retry { peer });
     assert!(goes_direct(&mut world));
 }
 

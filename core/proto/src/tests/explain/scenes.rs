@@ -2,9 +2,9 @@
 
 use super::Scene;
 use crate::{
-    Access, Cause, How, NatBehavior, PathPolicy, PeerState,
+    Access, Cause, How, NatBehavior, PairAction, PathPolicy, PeerState,
     Side::{Here, There},
-    io::Input,
+    io::{Input, OfPair},
     tests::world::{Absence, Home, Plan, Ports, Setup, Style, World, ms},
 };
 
@@ -53,6 +53,8 @@ pub(super) const SCENES: &[(&str, Cause, Scene)] = &[
     ("we want relays only", Cause::RelayOnly { side: Here }, || (relay_only(0), 0, 1)),
     ("the peer wants relays only", Cause::RelayOnly { side: There }, || (relay_only(1), 0, 1)),
     ("relays only for this peer", Cause::Policy { policy: PathPolicy::RelayOnly }, || (told(PathPolicy::RelayOnly, EASY), 0, 1)),
+    ("the addresses dropped by hand", Cause::Dropped, || (dropped(EASY), 0, 1)),
+    ("the addresses of both families dropped", Cause::Dropped, || (dropped(Home::Dual), 0, 1)),
     ("direct paths only for this peer", Cause::Policy { policy: PathPolicy::DirectOnly }, || (told(PathPolicy::DirectOnly, Home::Symmetric), 0, 1)),
     ("a cable was pulled just now", Cause::PathSilent, || (pulled(700), 0, 1)),
     ("the peer's cable was pulled just now", Cause::PathSilent, || (pulled(900), 1, 0)),
@@ -196,6 +198,26 @@ pub(super) fn told(policy: PathPolicy, home: Home) -> World {
     let peer = world.nodes[1].id;
     world.feed(0, Input::Policy { peer, policy });
     world.run(ms(1000));
+    world
+}
+
+/// All addresses were dropped while the link was in use.
+pub(super) fn dropped(home: Home) -> World {
+    let mut world = settled(home, home);
+    let peer = world.nodes[1].id;
+    for _ in 0..4 {
+        for pair in world.view(0, 1).pairs {
+            let (remote, tcp, action) = (pair.remote, pair.is_tcp(), PairAction::Drop);
+            let input = Input::Pair(OfPair {
+                peer,
+                remote,
+                tcp,
+                action,
+            });
+            world.feed(0, input);
+        }
+        world.run(ms(10_000));
+    }
     world
 }
 

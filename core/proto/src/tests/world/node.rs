@@ -70,6 +70,8 @@ pub(crate) struct Node {
     /// What happened to it, and when.
     pub(crate) states: Vec<(Duration, PeerState)>,
     pub(crate) failures: Vec<(Duration, Failure)>,
+    /// Pairs that were forced and fell silent.
+    pub(crate) released: Vec<SocketAddr>,
     pub(crate) forgotten: usize,
     /// The longest wait of its application for something to be heard.
     pub(crate) gap: Duration,
@@ -134,6 +136,7 @@ impl Node {
             absent: None,
             states: Vec::new(),
             failures: Vec::new(),
+            released: Vec::new(),
             forgotten: 0,
             gap: Duration::ZERO,
             sent_to: BTreeMap::new(),

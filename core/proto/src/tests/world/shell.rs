@@ -208,6 +208,9 @@ impl World {
                     let since = self.elapsed();
                     self.nodes[at].states.push((since, to));
                 }
+                Output::Event(EventKind::PairReleased { remote, .. }) => {
+                    self.nodes[at].released.push(remote);
+                }
                 Output::DialTcp { addr, .. } => self.nodes[at].dialled.push(addr),
                 Output::TakeTcp { .. } | Output::CloseTcp { .. } | Output::Event(_) => {}
             }
