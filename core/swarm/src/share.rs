@@ -44,6 +44,7 @@ mod picker;
 mod reader;
 mod readers;
 mod round;
+pub(crate) mod scan;
 mod serve;
 mod session;
 mod sharing;

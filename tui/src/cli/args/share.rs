@@ -28,6 +28,10 @@ pub(in crate::cli) struct ShareArgs {
     #[arg(long, env = "PEERWAY_SEARCHABLE", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) searchable: bool,
 
+    /// Share these folders anew whenever they change, from now on and whenever a node runs here
+    #[arg(long, env = "PEERWAY_WATCH_FOLDERS", value_parser = FalseyValueParser::new(), conflicts_with_all = ["list", "stop", "limit"], requires = "paths")]
+    pub(in crate::cli) watch: bool,
+
     /// Send no more of all that is shared, as in 2mbit or 08:00-23:00=2mbit, from now on and whenever a node runs here; may be repeated; `none` takes it away
     #[arg(long, value_name = "[HOURS=]RATE", env = "PEERWAY_UPLOAD_LIMIT", value_delimiter = ',', value_parser = upload_limit)]
     pub(in crate::cli) limit: Vec<Option<LimitPart>>,
@@ -36,7 +40,7 @@ pub(in crate::cli) struct ShareArgs {
     #[arg(long, env = "PEERWAY_LIST", value_parser = FalseyValueParser::new(), conflicts_with_all = ["paths", "stop"])]
     pub(in crate::cli) list: bool,
 
-    /// Share something no more, by its name, or eight digits of its hash or more
+    /// Share something no more, and watch it no more, by its name, its folder, or eight digits of its hash or more
     #[arg(
         long,
         value_name = "WHICH",
