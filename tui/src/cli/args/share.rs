@@ -12,6 +12,8 @@ use peerway_swarm::share::Link;
 #[cfg(unix)]
 use super::{PeerName, completion, seconds, values::server};
 use super::{size, time, values::upload_limit};
+#[cfg(unix)]
+use crate::gateway::origin::OriginUrl;
 use crate::{kept::LimitPart, shares::Wanted};
 
 #[derive(Debug, clap::Args)]
@@ -106,6 +108,10 @@ pub(in crate::cli) struct GatewayArgs {
     /// Address of this computer where programs find it, as in 127.0.0.1:8080 or 8080; port 0 chooses a free one
     #[arg(long, value_name = "ADDR", env = "PEERWAY_LISTEN", default_value = "127.0.0.1:8080", value_parser = server)]
     pub(in crate::cli) listen: SocketAddr,
+
+    /// HTTP server that has content under its hash, as URL/HASH, and is asked for what no peer gives within five seconds
+    #[arg(long, value_name = "URL", env = "PEERWAY_ORIGIN", value_hint = ValueHint::Url)]
+    pub(in crate::cli) origin: Option<OriginUrl>,
 }
 
 #[cfg(unix)]
