@@ -119,6 +119,7 @@ impl Watches {
         let Some(catalog) = self.sharing.catalog() else {
             return end.await;
         };
+        let folder = watch.folder.clone();
         let following = Following {
             watches: self,
             known: Arc::default(),
@@ -131,7 +132,9 @@ impl Watches {
             watch,
             tell,
         };
+        self.sharing.watches(&folder, true);
         following.run(pin!(end)).await;
+        self.sharing.watches(&folder, false);
     }
 
     /// What it was before is shared no more.

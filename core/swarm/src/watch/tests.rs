@@ -113,6 +113,8 @@ async fn what_comes_to_and_goes_from_a_watched_folder_is_fetched_by_another_node
     let mut followed = node.watch(&folder);
     let first = followed.shared(1).await;
     assert_eq!(&*first.name, "Public");
+    let shown = node.sharing.contents().await;
+    assert_eq!(shown[0].reason.as_deref(), Some("anew whenever it changes"));
     #[cfg(unix)]
     assert_eq!(first.skipped.len(), 1);
     fs::create_dir(folder.join("new")).unwrap();
