@@ -8,6 +8,10 @@ use crate::{NatReport, PathPolicy};
 /// What it means that a relay does not reach a peer that it has registered.
 const UNREACHED: &str = "The relay has the peer registered, but nothing that it sends is acknowledged. If the peer's router was restarted and forgot it, the peer is back within 20 s, when it next speaks to the relay by itself; else it was switched off or lost its network less than a minute ago.";
 
+/// That a peer is called without a relay, and what that means.
+const BY_DHT: &str = "the peer has no relay: it was called by the DHT, and has not said hello yet";
+const CALLED: &str = "No relay is known at which the two could meet, so a call was left for the peer in the Mainline DHT: to say hello to the address of this node. A peer looks for calls every five seconds in its first five minutes and for five minutes after a call, and once a minute else; so it takes some ten seconds, and a minute and a half at most.";
+
 /// What it means that this program does not know a cause.
 const NEWER: &str = "The node that says so is newer than this program and has a reason that this program has no words for: update it.";
 
@@ -25,6 +29,7 @@ impl Cause {
             Self::PeerUnreached => "unreached",
             Self::NoRelay => "no relay",
             Self::NoAddress => "no address",
+            Self::Called => "by the DHT",
             Self::Trying => "trying",
             Self::RelayOnly { .. } => "relay only",
             Self::Policy { .. } => "forced",
@@ -77,6 +82,7 @@ impl Explanation {
             Cause::NoAddress => {
                 "not found on the local network, and nothing says where else".to_owned()
             }
+            Cause::Called => BY_DHT.to_owned(),
             Cause::Trying => "a direct path is being tried".to_owned(),
             Cause::RelayOnly { side } => format!("{} was told to use relays only", node(side)),
             Cause::Policy { policy } => format!("this node was told: {policy} for this peer"),
@@ -151,6 +157,7 @@ impl Explanation {
         let complete = matches!(
             self.cause,
             Cause::NoAddress
+                | Cause::Called
                 | Cause::RelayOnly { .. }
                 | Cause::Policy { .. }
                 | Cause::PathSilent
@@ -192,6 +199,7 @@ impl Explanation {
             Cause::NoAddress => {
                 "An id alone says who the peer is, but not where: it was not found on the local network, and neither a relay nor another address of it is known.".to_owned()
             }
+            Cause::Called => CALLED.to_owned(),
             Cause::Trying => {
                 "Both sides know each other's addresses and probe them; data goes by the relay meanwhile.".to_owned()
             }
