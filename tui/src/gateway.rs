@@ -1,7 +1,11 @@
 //! Content over HTTP, for browsers, players and other programs of this computer: what is here, and what is fetched as it is read.
 
 mod index;
+pub(crate) mod origin;
+mod reading;
 mod reply;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -10,13 +14,14 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use futures_util::stream;
 use peerway_swarm::{
-    share::{GetError, Hash, KeepError, Kind, Link, Reader, Sharing},
+    share::{GetError, Hash, KeepError, Kind, Link, Sharing},
     store::StoreError,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{sync::Semaphore, time::timeout};
 
+use origin::{OriginError, OriginUrl, Origins, Want};
+use reading::{PEERS_FIRST, Reading, is_lacking};
 use reply::Reply;
 
 /// Readers at a time.
@@ -27,6 +32,7 @@ const READERS: usize = 64;
 pub(crate) struct Gateway {
     sharing: Sharing,
     room: Arc<Semaphore>,
+    origins: Arc<Origins>,
 }
 
 /// Why something is not answered.
@@ -42,6 +48,11 @@ enum NoAnswer {
     Full,
     #[error(transparent)]
     Keep(#[from] KeepError),
+    #[error("{peers}; the origin {origin}")]
+    Origin {
+        peers: KeepError,
+        origin: Arc<OriginError>,
+    },
 }
 
 impl Gateway {
@@ -49,17 +60,19 @@ impl Gateway {
         Self {
             sharing,
             room: Arc::new(Semaphore::new(READERS)),
+            origins: Arc::default(),
         }
     }
 
-    /// Answers a request for a path behind `/blob/`: a link or a hash, and in a folder a path.
+    /// Answers a request for a path behind `/blob/`: a link or a hash, and in a folder a path. What no peer gives is asked of the origin.
     pub(crate) async fn answer(
         &self,
         method: &Method,
         path: &str,
         headers: &HeaderMap,
+        origin: Option<Arc<OriginUrl>>,
     ) -> Response {
-        let answer = self.find(method, path, headers).await;
+        let answer = self.find(method, path, headers, origin).await;
         answer.unwrap_or_else(IntoResponse::into_response)
     }
 
@@ -68,6 +81,7 @@ impl Gateway {
         method: &Method,
         path: &str,
         headers: &HeaderMap,
+        origin: Option<Arc<OriginUrl>>,
     ) -> Result<Response, NoAnswer> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Err(NoAnswer::Method);
@@ -76,11 +90,12 @@ impl Gateway {
             Some((which, below)) => (which, Some(below)),
             None => (path, None),
         };
-        let link = self.link(which).await?;
+        let link = self.link(which, origin.as_ref()).await?;
         let ask = Ask {
             is_head: *method == Method::HEAD,
             headers,
             root: &link,
+            origin,
         };
         match (link.kind, below) {
             (Kind::Folder, None) => Ok(moved(&format!("{which}/"))),
@@ -93,8 +108,18 @@ impl Gateway {
         }
     }
 
-    async fn link(&self, which: &str) -> Result<Link, NoAnswer> {
+    async fn link(&self, which: &str, origin: Option<&Arc<OriginUrl>>) -> Result<Link, NoAnswer> {
         if let Ok(hash) = which.parse::<Hash>() {
+            let known = self.sharing.known(hash).await;
+            let (Err(KeepError::Unknown), Some(origin)) = (&known, origin) else {
+                return Ok(known?);
+            };
+            let want = Want {
+                hash,
+                size: None,
+                public: false,
+            };
+            self.from_origin(origin, want, KeepError::Unknown).await?;
             return Ok(self.sharing.known(hash).await?);
         }
         let neither = |_| NoAnswer::Neither(which.chars().take(80).collect());
@@ -102,7 +127,7 @@ impl Gateway {
     }
 
     async fn folder(&self, ask: &Ask<'_>, below: &str) -> Result<Response, NoAnswer> {
-        let files = self.sharing.files(ask.root).await?;
+        let files = self.files(ask).await?;
         let is = |wanted: &str| files.iter().find(|(path, _)| path == wanted);
         if let Some((path, file)) = is(below) {
             return self.file(ask, file, path).await;
@@ -127,6 +152,40 @@ impl Gateway {
         Ok((html, page).into_response())
     }
 
+    /// Has the store have something, of which peers gave nothing.
+    async fn from_origin(
+        &self,
+        origin: &OriginUrl,
+        want: Want,
+        peers: KeepError,
+    ) -> Result<(), NoAnswer> {
+        let fetched = self.origins.fetch(origin, &self.sharing, want).await;
+        fetched.map_err(|origin| NoAnswer::Origin { peers, origin })
+    }
+
+    /// What is in a folder. Its lists are content, too.
+    async fn files(&self, ask: &Ask<'_>) -> Result<Vec<(String, Link)>, NoAnswer> {
+        let Some(origin) = &ask.origin else {
+            return Ok(self.sharing.files(ask.root).await?);
+        };
+        let files = timeout(PEERS_FIRST, self.sharing.files(ask.root)).await;
+        let why = match files.unwrap_or(Err(KeepError::Slow)) {
+            Ok(files) => return Ok(files),
+            Err(error) if is_lacking(&error) => error,
+            Err(error) => return Err(error.into()),
+        };
+        // The root names the others.
+        while let Some((hash, size)) = self.sharing.missing_list(ask.root).await {
+            let want = Want {
+                hash,
+                size: Some(size),
+                public: ask.root.public,
+            };
+            self.from_origin(origin, want, why.clone()).await?;
+        }
+        Ok(self.sharing.files(ask.root).await?)
+    }
+
     async fn file(&self, ask: &Ask<'_>, file: &Link, name: &str) -> Result<Response, NoAnswer> {
         let size = self.sharing.size(file).await;
         let reply = Reply::to(ask.headers, file.hash, size);
@@ -140,10 +199,18 @@ impl Gateway {
         }
         let seat = self.room.clone().try_acquire_owned();
         let seat = seat.map_err(|_| NoAnswer::Full)?;
-        let mut reader = self.sharing.read(ask.root, file, bytes).await?;
+        let mut reading = Reading {
+            gateway: self.clone(),
+            root: ask.root.clone(),
+            file: file.clone(),
+            left: bytes,
+            origin: ask.origin.clone(),
+            reader: None,
+            _seat: seat,
+        };
         // Why nothing comes is said as long as nothing was.
-        let first = reader.next().await?;
-        *response.body_mut() = body(first, reader, seat);
+        let first = reading.next().await?;
+        *response.body_mut() = reading.body(first);
         Ok(response)
     }
 }
@@ -152,21 +219,7 @@ struct Ask<'a> {
     is_head: bool,
     headers: &'a HeaderMap,
     root: &'a Link,
-}
-
-/// The bytes as they come; whoever stops reading ends the fetching.
-fn body(first: Option<axum::body::Bytes>, reader: Reader, seat: OwnedSemaphorePermit) -> Body {
-    let state = (first, reader, seat);
-    Body::from_stream(stream::try_unfold(
-        state,
-        |(first, mut reader, seat)| async {
-            let next = match first {
-                Some(first) => Some(first),
-                None => reader.next().await?,
-            };
-            Ok::<_, KeepError>(next.map(|bytes| (bytes, (None, reader, seat))))
-        },
-    ))
+    origin: Option<Arc<OriginUrl>>,
 }
 
 fn moved(to: &str) -> Response {
@@ -180,6 +233,7 @@ impl IntoResponse for NoAnswer {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Full => StatusCode::SERVICE_UNAVAILABLE,
             Self::Keep(error) => status(error),
+            Self::Origin { origin, .. } => status_of_origin(origin),
         };
         let allow = [(header::ALLOW, "GET, HEAD"), (header::RETRY_AFTER, "5")];
         let used = match status {
@@ -193,6 +247,20 @@ impl IntoResponse for NoAnswer {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+fn status_of_origin(error: &OriginError) -> StatusCode {
+    match error {
+        OriginError::NotThere(_) => StatusCode::NOT_FOUND,
+        OriginError::Slow => StatusCode::GATEWAY_TIMEOUT,
+        OriginError::Keep(error) => status(error),
+        OriginError::Unreached(_)
+        | OriginError::Refused(_)
+        | OriginError::NoLength
+        | OriginError::Wrong
+        | OriginError::Cut(_)
+        | OriginError::Ended => StatusCode::BAD_GATEWAY,
     }
 }
 

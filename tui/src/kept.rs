@@ -1,5 +1,5 @@
 //! What a node serves whenever it runs: servers of this home that peers reach by name, addresses of this computer that lead to
-//! services of peers, and how much it sends of what is shared.
+//! services of peers, folders that are shared anew whenever they change, and how much it sends of what is shared.
 //!
 //! It is a TOML file beside the address book, which commands and people edit. [`text`] reads it and knows the line of a mistake,
 //! [`Draft`] changes it, [`KeptFile`] is the file, and [`Services`] says how each of them fares on the node that runs.
@@ -28,6 +28,7 @@ pub(crate) use self::{
     local::{Local, ParseLocalError},
     services::{
         ExposeLine, ForwardLine, KeptLines, Kind, ServiceChange, Services, State, UploadLine,
+        WatchLine,
     },
 };
 use crate::book::{Name, is_like_a_ticket};
@@ -40,6 +41,8 @@ const MAX_OF_A_KIND: usize = 256;
 pub(crate) struct Kept {
     pub(crate) expose: BTreeMap<ServiceName, Exposure>,
     pub(crate) forward: BTreeMap<Remote, Local>,
+    /// Folders that are shared anew whenever they change, by their absolute paths.
+    pub(crate) watch: BTreeMap<String, WatchTerms>,
     /// How much is sent of what is shared.
     pub(crate) upload: UploadLimit,
 }
@@ -52,6 +55,15 @@ pub(crate) struct Exposure {
     pub(crate) allow: Vec<Name>,
     /// What may pass each way, of all peers together.
     pub(crate) limit: Option<Rate>,
+}
+
+/// For whom a watched folder is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WatchTerms {
+    /// Whether whoever has a link may have it.
+    pub(crate) public: bool,
+    /// Whether those who may have it find it.
+    pub(crate) searchable: bool,
 }
 
 /// A service of a peer, as text PEER/NAME.

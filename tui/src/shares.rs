@@ -25,6 +25,9 @@ pub(crate) struct ShareLine {
     /// Files that changed or went since, and are shared no more.
     #[serde(default)]
     pub(crate) changed: u64,
+    /// Whether it is a folder that is shared anew whenever it changes.
+    #[serde(default)]
+    pub(crate) watched: bool,
     /// None while no node runs that serves it.
     pub(crate) link: Option<Link>,
 }
@@ -42,6 +45,7 @@ impl ShareLine {
             path: shared.path,
             skipped: shared.skipped,
             changed: 0,
+            watched: false,
             link,
         }
     }
@@ -49,6 +53,12 @@ impl ShareLine {
     /// The same, of which so many files are not what was shared any more.
     pub(crate) fn with_changed(self, changed: u64) -> Self {
         Self { changed, ..self }
+    }
+
+    /// The same, which these folders may be among, that are shared anew whenever they change.
+    pub(crate) fn with_watched<'a>(self, mut folders: impl Iterator<Item = &'a String>) -> Self {
+        let watched = folders.any(|folder| self.path == *folder.as_str());
+        Self { watched, ..self }
     }
 
     /// Whether somebody who writes this means it: its name, or the first eight digits of its hash or more.

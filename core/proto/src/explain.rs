@@ -282,6 +282,7 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
         Cause::Silent => open(None),
         Cause::Direct { .. }
         | Cause::Calling
+        | Cause::Called
         | Cause::PeerBusy
         | Cause::PeerUnreached
         | Cause::Trying

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{NatReport, PathPolicy, times::millis};
+use crate::{NatReport, PathPolicy, PeerState, times::millis};
 
 /// Why the link to a peer stands as it does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,8 @@ pub enum Cause {
     NoRelay,
     /// Nothing says where the peer is: neither a relay nor an address is known.
     NoAddress,
+    /// There is no relay by which the peer could be called: it was asked by other means, as is the Mainline DHT, to say hello to this node.
+    Called,
     /// The addresses of both sides are being probed.
     Trying,
     /// One side was told to use relays only.
@@ -406,6 +408,26 @@ pub struct Tried {
 
 fn is_none(count: &u32) -> bool {
     *count == 0
+}
+
+impl Explanation {
+    /// The same of a peer in this state that was asked by other means to say hello to this node: until it does, that is what is waited for.
+    #[must_use]
+    pub fn of_called(self, state: PeerState) -> Self {
+        if !matches!(state, PeerState::Intro | PeerState::Failed) {
+            return self;
+        }
+        let next_try = NextTry {
+            after: None,
+            reason: NextReason::Running,
+        };
+        Self {
+            cause: Cause::Called,
+            action: None,
+            next_try: Some(next_try),
+            evidence: self.evidence,
+        }
+    }
 }
 
 impl Cause {

@@ -19,6 +19,12 @@ use crate::{
 /// Snapshots are at least this far apart, however much happens.
 const GAP: Duration = Duration::from_millis(20);
 
+/// Says of a peer that was called by other means that this is what is waited for, as long as it is.
+pub(super) fn explain_call(peer: &mut PeerSnapshot) {
+    let state = peer.state;
+    peer.why = peer.why.take().map(|why| why.of_called(state));
+}
+
 /// Whether what is shown is out of date, in which of its peers, and since when it stands.
 #[derive(Debug)]
 pub(super) struct View {

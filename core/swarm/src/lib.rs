@@ -19,6 +19,7 @@ pub mod search;
 pub mod share;
 mod shunned;
 pub mod store;
+pub mod watch;
 
 pub use shunned::Shunned;
 

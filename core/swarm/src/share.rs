@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod adopt;
 mod ahead;
 pub mod collection;
 mod contents;
@@ -44,6 +45,7 @@ mod picker;
 mod reader;
 mod readers;
 mod round;
+pub(crate) mod scan;
 mod serve;
 mod session;
 mod sharing;
@@ -61,6 +63,7 @@ mod wire;
 #[cfg(test)]
 mod world;
 
+pub use adopt::{AdoptError, Adoption};
 pub use contents::{ContentPeer, ContentState, ContentView};
 pub use error::{GetError, ShareError};
 pub use get::{Got, Target};

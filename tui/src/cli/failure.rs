@@ -243,6 +243,8 @@ pub(super) enum Failure {
     NodeGet { reason: String, kind: GetFailure },
     #[error("nothing that is shared is called {0}: `peerway ls` lists what is")]
     NoShare(String),
+    #[error("{} is no folder, or its name is no text in UTF-8: name one that is to be watched", .0.display())]
+    NoFolder(PathBuf),
     #[error(
         "a gateway at {0} would hand others what peers let this computer have: choose an address of this computer, as in 127.0.0.1:8080"
     )]
@@ -312,6 +314,7 @@ impl Failure {
             | Self::NotInBook(_)
             | Self::NoInvite(_)
             | Self::NoShare(_)
+            | Self::NoFolder(_)
             | Self::OwnPeer
             | Self::Book(BookError::Edit(EditError::HasName { .. } | EditError::Taken(_)))
             | Self::AnyPort

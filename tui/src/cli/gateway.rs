@@ -19,7 +19,10 @@ use super::{
     node::interrupted,
     out, pin, proxy, share,
 };
-use crate::{forwarding::ListenError, gateway::Gateway};
+use crate::{
+    forwarding::ListenError,
+    gateway::{Gateway, origin::OriginUrl},
+};
 
 pub(super) async fn run(globals: &Globals, args: &GatewayArgs) -> Result<(), Failure> {
     if !args.listen.ip().is_loopback() {
@@ -35,21 +38,22 @@ pub(super) async fn run(globals: &Globals, args: &GatewayArgs) -> Result<(), Fai
     if let Some(node) = attach::willing(globals).await? {
         ready()?;
         return tokio::select! {
-            () = front::serve(listener, front::by_node(node)) => Ok(()),
+            () = front::serve(listener, front::by_node(node, args.origin.clone())) => Ok(()),
             () = interrupted() => Ok(()),
         };
     }
-    by_itself(globals, listener, ready).await
+    by_itself(globals, listener, args.origin.clone(), ready).await
 }
 
 /// A node for the duration of the command fetches.
 async fn by_itself(
     globals: &Globals,
     listener: TcpListener,
+    origin: Option<OriginUrl>,
     ready: impl Fn() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let node = pin::keeping(globals, proxy::relays(globals)?).await?;
-    let content: Router = front::by_itself(Gateway::new(node.sharing().clone()));
+    let content: Router = front::by_itself(Gateway::new(node.sharing().clone()), origin);
     let router = share::serve(Protocols::new(node.endpoint.clone()), &node);
     let body = async {
         node.settled().await;
@@ -69,7 +73,7 @@ async fn by_itself(
 /// Leads whoever asks there to the content of a node that somebody else runs, until this is dropped.
 #[cfg(feature = "demo")]
 pub(super) async fn lead(listener: TcpListener, sharing: Sharing) {
-    front::serve(listener, front::by_itself(Gateway::new(sharing))).await;
+    front::serve(listener, front::by_itself(Gateway::new(sharing), None)).await;
 }
 
 fn say(globals: &Globals, addr: SocketAddr) -> Result<(), Failure> {

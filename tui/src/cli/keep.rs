@@ -2,6 +2,7 @@
 
 mod forwarding;
 mod upload;
+mod watching;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use peerway::services::tunnel::ServiceName;
+use peerway_swarm::watch::Watches;
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
@@ -18,6 +20,7 @@ pub(super) use self::upload::limited;
 use self::{
     forwarding::{Forwarding, Place},
     upload::Upload,
+    watching::Watching,
 };
 use super::{
     args::Globals,
@@ -29,12 +32,12 @@ use super::{
     out,
     state::StateDir,
 };
-use crate::kept::{Exposure, Kept, KeptFile, Kind, Remote, Services, State};
+use crate::kept::{Exposure, Kept, KeptFile, Kind, Remote, Services, State, WatchTerms};
 
 /// Looks at a file between two at the servers of this home.
 const LOOKS_PER_CHECK: u64 = 10;
 
-/// What a node exposes and forwards, and the file that says so.
+/// What a node exposes, forwards and watches, and the file that says so.
 pub(super) struct Keeper {
     file: KeptFile,
     services: Services,
@@ -118,6 +121,18 @@ impl Keeper {
             task.spawn(forwarding.run());
             running.forwards.insert(remote.clone(), task);
         }
+        for folder in &steps.unwatch {
+            if let Some(watching) = running.watching.remove(*folder) {
+                watching.end().await;
+            }
+        }
+        let watches = running
+            .watches
+            .get_or_insert_with(|| Watches::new(node.sharing().clone(), node.search().clone()));
+        for (folder, terms) in steps.watch {
+            let watching = Watching::begin(watches, &self.services, folder, *terms);
+            running.watching.insert(folder.clone(), watching);
+        }
         self.check(&kept.expose, node);
         running.kept = kept;
         self.limit(node, running);
@@ -153,6 +168,8 @@ struct Running {
     kept: Kept,
     /// A task each.
     forwards: BTreeMap<Remote, JoinSet<()>>,
+    watches: Option<Watches>,
+    watching: BTreeMap<String, Watching>,
     upload: Upload,
 }
 
@@ -162,6 +179,8 @@ struct Steps<'a> {
     conceal: BTreeSet<&'a ServiceName>,
     end: BTreeSet<&'a Remote>,
     begin: BTreeMap<&'a Remote, Place<'a>>,
+    unwatch: BTreeSet<&'a String>,
+    watch: BTreeMap<&'a String, &'a WatchTerms>,
 }
 
 impl<'a> Steps<'a> {
@@ -170,10 +189,14 @@ impl<'a> Steps<'a> {
         let exposed = |kept: &'a Kept| kept.expose.iter().collect();
         let (conceal, _) = steps(exposed(before), exposed(after));
         let (end, begin) = steps(forwards(before), forwards(after));
+        let watched = |kept: &'a Kept| kept.watch.iter().collect();
+        let (unwatch, watch) = steps(watched(before), watched(after));
         Self {
             conceal,
             end,
             begin,
+            unwatch,
+            watch,
         }
     }
 }
@@ -224,10 +247,21 @@ mod tests {
         after
             .forward
             .insert(remote("nas/new"), "9001".parse().unwrap());
+        let public = WatchTerms {
+            public: true,
+            searchable: false,
+        };
+        for (kept, terms) in [(&mut before, WatchTerms::default()), (&mut after, public)] {
+            kept.watch.insert("/same".to_owned(), public);
+            kept.watch.insert("/films".to_owned(), terms);
+        }
         let steps = Steps::between(&before, &after);
         let (gone, moved, new) = (name("gone"), name("moved"), remote("nas/new"));
         assert_eq!(steps.conceal, [&gone, &moved].into());
         assert_eq!(steps.end, [].into());
+        let films = "/films".to_owned();
+        assert_eq!(steps.unwatch, [&films].into());
+        assert_eq!(steps.watch, [(&films, &public)].into());
         let local = "9001".parse().unwrap();
         assert_eq!(steps.begin, [(&new, Place::of(&local, &after))].into());
     }

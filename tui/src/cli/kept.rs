@@ -1,18 +1,22 @@
-//! `peerway expose` and `peerway forward` with add, list and remove: what `peerway up` serves whenever it runs.
+//! `peerway expose` and `peerway forward` with add, list and remove, and `peerway share --watch`: what `peerway up` serves whenever it runs.
+
+use std::{fs, path::Path};
 
 use serde::Serialize;
 
 #[cfg(unix)]
 use super::attach;
 use super::{
-    args::{ExposeAction, ForwardAction, Globals},
+    args::{ExposeAction, ForwardAction, Globals, ShareArgs},
     expose::{exposures, hint_at_strangers},
     failure::Failure,
     out,
     state::StateDir,
 };
+use crate::dash::format;
 use crate::kept::{
-    ExposeLine, ForwardLine, Kept, KeptFile, KeptLines, State, UploadLimit, UploadLine,
+    ExposeLine, ForwardLine, Kept, KeptFile, KeptLines, State, UploadLimit, UploadLine, WatchLine,
+    WatchTerms,
 };
 
 pub(super) async fn expose(globals: &Globals, action: &ExposeAction) -> Result<(), Failure> {
@@ -114,6 +118,64 @@ pub(super) async fn limit_upload(globals: &Globals, limit: &UploadLimit) -> Resu
     Ok(out::text(format!("what is shared is sent {words}"))?)
 }
 
+/// What `share --watch` says, from now on.
+pub(super) async fn watch(globals: &Globals, args: &ShareArgs) -> Result<(), Failure> {
+    let folders = args.paths.iter().map(|path| watchable(path));
+    let folders = folders.collect::<Result<Vec<_>, _>>()?;
+    let terms = WatchTerms {
+        public: args.public,
+        searchable: args.searchable,
+    };
+    let file = StateDir::open(globals)?.kept();
+    file.change(|draft| {
+        let mut each = folders.iter();
+        each.try_for_each(|folder| draft.watch(folder, terms))
+    })?;
+    let mut lines = in_force(globals, &file).await?.watch;
+    lines.retain(|line| folders.contains(&line.folder));
+    for line in lines {
+        let text = watched_row(&line).join(" ");
+        let event = "watching";
+        said(globals, &WatchRecord { event, line }, text)?;
+    }
+    out::hint("`peerway ls` has the link once it is read; `peerway share --stop` ends it");
+    Ok(())
+}
+
+fn watchable(path: &Path) -> Result<String, Failure> {
+    let folder = fs::canonicalize(path).ok().filter(|it| it.is_dir());
+    let folder = folder.and_then(|it| it.into_os_string().into_string().ok());
+    folder.ok_or_else(|| Failure::NoFolder(path.to_owned()))
+}
+
+/// Watches no more what somebody means by a folder, its name, or as what it is shared; those that it was.
+pub(super) async fn unwatch(
+    globals: &Globals,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, Failure> {
+    let file = StateDir::open(globals)?.kept();
+    let mut meant: Vec<_> = file.read()?.watch.into_keys().collect();
+    meant.retain(|folder| is_meant(folder));
+    if meant.is_empty() {
+        return Ok(meant);
+    }
+    file.change(|draft| {
+        for folder in &meant {
+            draft.unwatch(folder)?;
+        }
+        Ok(())
+    })?;
+    in_force(globals, &file).await?;
+    Ok(meant)
+}
+
+#[derive(Serialize)]
+struct WatchRecord {
+    event: &'static str,
+    #[serde(flatten)]
+    line: WatchLine,
+}
+
 #[derive(Serialize)]
 struct UploadRecord {
     event: &'static str,
@@ -201,6 +263,30 @@ pub(super) fn forwarded_row(line: &ForwardLine) -> Vec<String> {
     vec![line.service.clone(), format!("at {}", line.listen), how]
 }
 
+pub(super) fn watched_row(line: &WatchLine) -> Vec<String> {
+    let mut whom = match line.public {
+        true => "for whoever has a link".to_owned(),
+        false => "for peers of the address book".to_owned(),
+    };
+    if line.searchable {
+        whom.push_str(", who find it by its names");
+    }
+    let how = match (line.state, line.hash) {
+        (Some(State::Ready), Some(_)) => {
+            let files = match line.files {
+                1 => "1 file".to_owned(),
+                files => format!("{files} files"),
+            };
+            let late = line.reason.as_ref();
+            let late = late.map_or_else(String::new, |reason| format!("; {reason}"));
+            format!("shared: {files}, {}{late}", format::bytes(line.bytes))
+        }
+        (Some(state), _) => how(Some(state), line.reason.as_ref()),
+        (None, _) => "to be shared anew whenever it changes".to_owned(),
+    };
+    vec![line.folder.clone(), whom, how]
+}
+
 fn how(state: Option<State>, reason: Option<&String>) -> String {
     let word = match state {
         Some(State::Ready) => "ready",
@@ -253,6 +339,23 @@ mod tests {
             state: Some(State::Ready),
             reason: None,
         };
+        let watched = WatchLine {
+            folder: "/films".to_owned(),
+            public: false,
+            searchable: true,
+            state: Some(State::Ready),
+            reason: None,
+            hash: Some(peerway_swarm::share::Hash::of(b"")),
+            files: 1,
+            bytes: 1000,
+        };
+        assert_eq!(
+            watched_row(&watched).join(" "),
+            "/films for peers of the address book, who find it by its names shared: 1 file, 1.0 kB"
+        );
+        let event = "watching";
+        let line = watched;
+        assert_keys("share", &WatchRecord { event, line });
         let forwarded = ForwardLine {
             service: "nas/web".to_owned(),
             listen: "127.0.0.1:9000".to_owned(),

@@ -1,8 +1,8 @@
 //! `peerway share` and `peerway ls`: content for others, named by its hash.
 
-use std::future::pending;
 #[cfg(unix)]
 use std::path;
+use std::{fs, future::pending, path::Path};
 
 use peerway::{Endpoint, Router};
 use peerway_swarm::{
@@ -20,7 +20,7 @@ use super::{
     args::{Globals, ShareArgs},
     failure::Failure,
     follow::Followed,
-    kept::limit_upload,
+    kept::{self, limit_upload},
     node::Node,
     out,
     state::StateDir,
@@ -47,6 +47,9 @@ pub(super) async fn run(globals: &Globals, args: &ShareArgs) -> Result<(), Failu
     }
     if let Some(which) = &args.stop {
         return stop(globals, which).await;
+    }
+    if args.watch {
+        return kept::watch(globals, args).await;
     }
     if !args.limit.is_empty() {
         let parts = args.limit.iter().copied().flatten().collect::<Vec<_>>();
@@ -129,14 +132,28 @@ pub(super) async fn list(globals: &Globals) -> Result<(), Failure> {
 
 async fn stop(globals: &Globals, which: &str) -> Result<(), Failure> {
     let lines = kept(globals).await?;
-    let meant: Vec<_> = lines
-        .iter()
-        .filter(|line| line.is_meant_by(which))
-        .collect();
-    if meant.is_empty() {
+    let meant = lines.iter().filter(|line| line.is_meant_by(which));
+    let meant: Vec<_> = meant.map(|line| line.path.clone()).collect();
+    let named = fs::canonicalize(which).ok();
+    let is_meant = |folder: &str| {
+        let folder = Path::new(folder);
+        let is_called = folder.file_name().is_some_and(|name| name == which);
+        is_called || named.as_deref() == Some(folder) || meant.iter().any(|it| it == folder)
+    };
+    let unwatched = kept::unwatch(globals, is_meant).await?;
+    // As it is shared now, which may be another thing than a moment ago.
+    let mut lines = kept(globals).await?;
+    lines.retain(|line| {
+        let is_unwatched = unwatched.iter().any(|folder| line.path == *folder.as_str());
+        is_unwatched || line.is_meant_by(which)
+    });
+    if lines.is_empty() && unwatched.is_empty() {
         return Err(Failure::NoShare(which.to_owned()));
     }
-    for line in meant {
+    if lines.is_empty() {
+        out::hint("it is watched no more, and was not shared yet");
+    }
+    for line in &lines {
         forget(globals, line).await?;
         if globals.json {
             out::json(&Record::of("stopped", line))?;
@@ -153,6 +170,7 @@ async fn kept(globals: &Globals) -> Result<Vec<ShareLine>, Failure> {
         return Ok(node.shares().await?);
     }
     let catalog = StateDir::open(globals)?.shares();
+    let watched = StateDir::open(globals)?.kept().read()?.watch;
     let shares =
         spawn_blocking(move || Ok((catalog.shares()?, catalog.marked()?, catalog.changed()?)))
             .await;
@@ -161,7 +179,8 @@ async fn kept(globals: &Globals) -> Result<Vec<ShareLine>, Failure> {
     let lines = shares.into_iter().map(|shared| {
         let searchable = marked.iter().any(|it| it.hash == shared.hash);
         let changed = changed.get(&shared.hash).copied().unwrap_or_default();
-        ShareLine::of(shared, searchable, None).with_changed(changed)
+        let line = ShareLine::of(shared, searchable, None).with_changed(changed);
+        line.with_watched(watched.keys())
     });
     Ok(lines.collect())
 }
@@ -237,7 +256,11 @@ fn say(globals: &Globals, event: &'static str, line: &ShareLine) -> Result<(), F
     };
     let bytes = format::bytes(line.bytes);
     out::text(format!("{}: {bytes}, for {whom}{found}", line.name))?;
+    if line.watched {
+        out::text("it is shared anew whenever it changes")?;
+    }
     match (line.changed, line.kind) {
+        (1.., _) if line.watched => out::text("it has changed, and is shared anew once it rests")?,
         (0, _) => {}
         (_, Kind::File) => {
             out::text("it has changed or is gone, and is shared no more: share it again")?
@@ -289,6 +312,7 @@ mod tests {
             path: "/a".into(),
             skipped: Vec::new(),
             changed: 1,
+            watched: false,
             link: Some(Link::new(hash, 0, Kind::File, "a")),
         };
         assert_keys("share", &Record::of("shared", &line));

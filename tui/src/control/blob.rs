@@ -1,5 +1,7 @@
 //! Content, for who asks the node for it: `peerway gateway` does.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{ConnectInfo, Path, State},
     http::{HeaderMap, Method},
@@ -11,6 +13,7 @@ use super::{
     refusal::{Refusal, here},
     server::Control,
 };
+use crate::gateway::origin::OriginUrl;
 
 const FOR_WHOM: &str =
     "what a computer shares and fetches is read on that computer alone: fetch it by its link";
@@ -23,5 +26,7 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     here(caller, FOR_WHOM)?;
-    Ok(control.gateway().answer(&method, &path, &headers).await)
+    let origin = OriginUrl::of(&headers).map(Arc::new);
+    let gateway = control.gateway();
+    Ok(gateway.answer(&method, &path, &headers, origin).await)
 }

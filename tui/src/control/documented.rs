@@ -22,7 +22,7 @@ use super::{
 use crate::{
     commons::{Commons, CommonsChange},
     forwarding::{self, ForwardAsk},
-    kept::{self, ExposeLine, ForwardLine, KeptLines, ServiceChange, State, UploadLine},
+    kept::{self, ExposeLine, ForwardLine, KeptLines, ServiceChange, State, UploadLine, WatchLine},
     operations::{Failed, FailureKind, Ping, Services, Speed, Step, Why},
     pairing::{self, PairAsk},
     pins::{Freed, PinLine, PinLines, StoreLine},
@@ -550,6 +550,7 @@ fn every_key_about_shared_content_is_documented_and_no_other() {
         path: "/a".into(),
         skipped: vec!["b".to_owned()],
         changed: 1,
+        watched: true,
         link: Some(link.clone()),
     };
     let ask = ShareAsk {
@@ -613,6 +614,16 @@ fn every_key_about_kept_services_is_documented_and_no_other() {
             listen: text("127.0.0.1:9000"),
             state: Some(State::Failed),
             reason: None,
+        }],
+        watch: vec![WatchLine {
+            folder: text("/films"),
+            public: true,
+            searchable: true,
+            state: Some(State::Ready),
+            reason: Some(text("a")),
+            hash: Some(Hash::of(b"")),
+            files: 1,
+            bytes: 1,
         }],
         upload: UploadLine {
             limits: vec![text("2mbit")],

@@ -169,7 +169,7 @@ impl Control {
         self.host.groups_trouble.as_deref()
     }
 
-    fn services(&self) -> Result<&Services, Refusal> {
+    pub(super) fn services(&self) -> Result<&Services, Refusal> {
         let reason = "this node keeps no services, as `peerway up` does";
         let services = self.host.services.as_ref();
         services.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, reason))
@@ -446,15 +446,29 @@ async fn reread_book(State(control): State<Control>) -> StatusCode {
 }
 
 /// What is exposed and forwarded whenever the node runs, and how it fares.
-async fn services(State(control): State<Control>) -> Result<Json<KeptLines>, Refusal> {
-    Ok(Json(control.services()?.lines()))
+async fn services(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<KeptLines>, Refusal> {
+    Ok(Json(told_to(caller, control.services()?.lines())))
+}
+
+/// What is in a computer's folders is for who is at it.
+fn told_to(caller: Caller, mut lines: KeptLines) -> KeptLines {
+    if caller.is_from_afar() {
+        lines.watch.clear();
+    }
+    lines
 }
 
 /// Has the file read that somebody has changed, and tells what came of it.
-async fn reread_services(State(control): State<Control>) -> Result<Json<KeptLines>, Refusal> {
+async fn reread_services(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<KeptLines>, Refusal> {
     let services = control.services()?;
     services.reread().await;
-    Ok(Json(services.lines()))
+    Ok(Json(told_to(caller, services.lines())))
 }
 
 /// Has the NAT measured anew.

@@ -141,9 +141,12 @@ pub(super) async fn list(
     let (sharing, search) = (control.sharing(), control.search());
     let shares = sharing.shares().await.map_err(|error| failed(&error))?;
     let changed = sharing.changed().await.map_err(|error| failed(&error))?;
+    let watch = control.services().map(|it| it.lines().watch);
+    let watch = watch.unwrap_or_default();
     let lines = shares.into_iter().map(|shared| {
         let changed = changed.get(&shared.hash).copied().unwrap_or_default();
-        line(shared, sharing, search).with_changed(changed)
+        let line = line(shared, sharing, search).with_changed(changed);
+        line.with_watched(watch.iter().map(|it| &it.folder))
     });
     Ok(Json(lines.collect()))
 }

@@ -1,6 +1,6 @@
 //! What goes on telling as long as somebody listens: server-sent events.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::ready, sync::Arc, time::Duration};
 
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt, stream};
@@ -26,14 +26,18 @@ pub(super) const SERVICE: &str = "service";
 type Sending = Result<Sent, Infallible>;
 
 /// The node's events. Who reads too slowly loses the oldest, and is told how many; nobody waits for it.
-/// Without `names`, files have none.
+/// Without `names`, files have none, and watched folders are not told of.
 pub(super) fn events(
     events: Receiver<Event>,
     services: Option<&Services>,
     names: bool,
     ended: watch::Receiver<bool>,
 ) -> Sse<impl Stream<Item = Sending> + use<>> {
-    let sent = all_told(events, services).map(move |told| {
+    let told = all_told(events, services).filter(move |told| {
+        let is_hidden = matches!(told, Told::Service(change) if change.is_about_files());
+        ready(names || !is_hidden)
+    });
+    let sent = told.map(move |told| {
         Ok(match told {
             Told::Event(event) if names => json(None, &event),
             Told::Event(event) => json(None, &without_names(event)),

@@ -4,8 +4,11 @@ use peerway::services::tunnel::ServiceName;
 use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 
 use super::{
-    Exposure, Kept, Local, Remote, UploadLimit,
-    text::{self, ALLOW, EXPOSE, FORWARD, LIMIT, LISTEN, Mistake, SHARE, TARGET},
+    Exposure, Kept, Local, Remote, UploadLimit, WatchTerms,
+    text::{
+        self, ALLOW, EXPOSE, FORWARD, LIMIT, LISTEN, Mistake, PUBLIC, SEARCHABLE, SHARE, TARGET,
+        WATCH,
+    },
 };
 use crate::{book::Name, toml};
 
@@ -85,6 +88,31 @@ impl Draft {
         let mut table = Table::new();
         table.insert(LISTEN, value(local.to_string()));
         self.insert(FORWARD, &remote.to_string(), table)
+    }
+
+    /// Shares a folder anew whenever it changes from now on, or for others than before.
+    pub(crate) fn watch(&mut self, folder: &str, terms: WatchTerms) -> Result<(), EditError> {
+        match self.kept.watch.get(folder) {
+            Some(known) if *known == terms => return Ok(()),
+            Some(_) => self.remove(WATCH, folder)?,
+            None => {}
+        }
+        let mut table = Table::new();
+        for (key, is_so) in [(PUBLIC, terms.public), (SEARCHABLE, terms.searchable)] {
+            if is_so {
+                table.insert(key, value(true));
+            }
+        }
+        self.insert(WATCH, folder, table)
+    }
+
+    /// Watches a folder no more; whether it was watched.
+    pub(crate) fn unwatch(&mut self, folder: &str) -> Result<bool, EditError> {
+        if !self.kept.watch.contains_key(folder) {
+            return Ok(false);
+        }
+        self.remove(WATCH, folder)?;
+        Ok(true)
     }
 
     /// Sends no more than this of what is shared from now on.
@@ -287,6 +315,23 @@ mod tests {
             .unwrap();
         draft.limit_upload(&first).unwrap();
         assert_eq!(draft.kept.upload, first);
+    }
+
+    #[test]
+    fn a_watched_folder_is_for_others_when_it_is_watched_again_and_goes_alone() {
+        let mut draft = Draft::of(BY_HAND).unwrap();
+        let public = WatchTerms {
+            public: true,
+            searchable: false,
+        };
+        draft.watch("/srv/my films", WatchTerms::default()).unwrap();
+        draft.watch("/srv/my films", public).unwrap();
+        let written = "[watch.\"/srv/my films\"]\npublic = true\n";
+        assert!(draft.text().contains(written), "{}", draft.text());
+        assert_eq!(draft.kept.watch.len(), 1);
+        assert!(draft.unwatch("/srv/my films").unwrap());
+        assert!(!draft.unwatch("/srv/my films").unwrap());
+        assert_eq!(draft.text(), BY_HAND);
     }
 
     #[test]

@@ -3,25 +3,27 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use peerway::services::Rate;
+use peerway_swarm::share::{self, Hash};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{broadcast, watch},
     time::timeout,
 };
 
-use super::{Exposure, Kept, Local, Remote};
+use super::{Exposure, Kept, Local, Remote, WatchTerms};
 
 /// Changes that wait for whoever reads slowly.
 const UNREAD: usize = 256;
 /// What a node may take to have a change in force.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What is exposed or forwarded.
+/// What is exposed, forwarded or watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     Expose,
     Forward,
+    Watch,
 }
 
 /// How one of them fares.
@@ -57,6 +59,19 @@ pub(crate) struct ForwardLine {
     pub(crate) reason: Option<String>,
 }
 
+/// A folder that is shared anew whenever it changes, and as what it was shared last; no state while no node runs, or while it is first read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WatchLine {
+    pub(crate) folder: String,
+    pub(crate) public: bool,
+    pub(crate) searchable: bool,
+    pub(crate) state: Option<State>,
+    pub(crate) reason: Option<String>,
+    pub(crate) hash: Option<Hash>,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+}
+
 /// How much is sent of what is shared, and how much just now; no limit where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct UploadLine {
@@ -69,6 +84,8 @@ pub(crate) struct UploadLine {
 pub(crate) struct KeptLines {
     pub(crate) expose: Vec<ExposeLine>,
     pub(crate) forward: Vec<ForwardLine>,
+    #[serde(default)]
+    pub(crate) watch: Vec<WatchLine>,
     #[serde(default)]
     pub(crate) upload: UploadLine,
     /// Why the file as it is now is not in force.
@@ -95,9 +112,20 @@ impl From<&Kept> for KeptLines {
             state: None,
             reason: None,
         };
+        let watched = |(folder, terms): (&String, &WatchTerms)| WatchLine {
+            folder: folder.clone(),
+            public: terms.public,
+            searchable: terms.searchable,
+            state: None,
+            reason: None,
+            hash: None,
+            files: 0,
+            bytes: 0,
+        };
         Self {
             expose: kept.expose.iter().map(exposed).collect(),
             forward: kept.forward.iter().map(forwarded).collect(),
+            watch: kept.watch.iter().map(watched).collect(),
             upload: UploadLine {
                 limits: kept.upload.texts(),
                 now: None,
@@ -114,7 +142,7 @@ pub struct ServiceChange {
     pub(crate) at_ms: u64,
     pub(crate) kind: Kind,
     pub(crate) service: String,
-    /// Where it leads, or where it is found.
+    /// Where it leads, or where it is found; of a folder that is watched, the hash as which it is shared.
     pub(crate) addr: String,
     pub(crate) state: State,
     pub(crate) reason: Option<String>,
@@ -203,6 +231,15 @@ impl Services {
                     (line.state, line.reason) = (before.state, before.reason.clone());
                 }
             }
+            for line in &mut now.watch {
+                let mut known = lines.watch.iter();
+                let same = |it: &&WatchLine| it.folder == line.folder;
+                if let Some(before) = known.find(same)
+                    && (before.public, before.searchable) == (line.public, line.searchable)
+                {
+                    line.clone_from(before);
+                }
+            }
             now.upload.now = lines.upload.now.take();
             *lines = now;
         });
@@ -219,6 +256,46 @@ impl Services {
         self.0.lines.send_modify(|lines| lines.trouble = trouble);
     }
 
+    /// A watched folder fares so at this time, in milliseconds since the Unix epoch, and is shared as this, if that is known. Whoever
+    /// listens is told where it is news.
+    pub(crate) fn tell_watched(
+        &self,
+        folder: &str,
+        how: (State, Option<String>),
+        shared: Option<&share::Shared>,
+        at_ms: u64,
+    ) {
+        let mut news = None;
+        self.0.lines.send_if_modified(|lines| {
+            let line = lines.watch.iter_mut().find(|it| it.folder == folder);
+            let Some(line) = line else {
+                return false;
+            };
+            let before = line.clone();
+            (line.state, line.reason) = (Some(how.0), how.1);
+            if let Some(shared) = shared {
+                line.hash = Some(shared.hash);
+                (line.files, line.bytes) = (shared.files, shared.bytes);
+            }
+            if *line == before {
+                return false;
+            }
+            news = Some(ServiceChange {
+                at_ms,
+                kind: Kind::Watch,
+                service: folder.to_owned(),
+                addr: line.hash.map_or_else(String::new, |hash| hash.to_string()),
+                state: how.0,
+                reason: line.reason.clone(),
+            });
+            true
+        });
+        if let Some(news) = news {
+            // Nobody may listen.
+            let _ = self.0.changes.send(news);
+        }
+    }
+
     /// One of them fares so at this time, in milliseconds since the Unix epoch. Whoever listens is told where that is news.
     pub(crate) fn tell(&self, kind: Kind, service: &str, how: (State, Option<String>), at_ms: u64) {
         let (state, reason) = how;
@@ -233,6 +310,7 @@ impl Services {
                     let line = lines.forward.iter_mut().find(|it| it.service == service);
                     line.map(|it| (&mut it.state, &mut it.reason, &it.listen))
                 }
+                Kind::Watch => None,
             };
             let Some((known_state, known_reason, addr)) = known else {
                 return false;
@@ -261,6 +339,11 @@ impl Services {
 }
 
 impl ServiceChange {
+    /// Whether it is about files of this computer, of which nobody elsewhere is told.
+    pub(crate) fn is_about_files(&self) -> bool {
+        self.kind == Kind::Watch
+    }
+
     pub(crate) fn words(&self) -> String {
         let (service, addr) = (&self.service, &self.addr);
         let reason = self.reason.as_deref().unwrap_or("no reason is known");
@@ -275,6 +358,13 @@ impl ServiceChange {
             }
             (Kind::Forward, State::Failed) => {
                 format!("{service} is not forwarded, trying on: {reason}")
+            }
+            (Kind::Watch, State::Ready) => match &self.reason {
+                None => format!("{service} is shared as it is now, {addr}"),
+                Some(reason) => format!("{service} is shared as it is now, {addr}; {reason}"),
+            },
+            (Kind::Watch, State::Waiting | State::Failed) => {
+                format!("{service} is not shared as it is, trying on: {reason}")
             }
         }
     }
@@ -319,6 +409,27 @@ mod tests {
         assert_eq!(services.lines().forward[0].state, Some(State::Ready));
         services.set(&kept(&web.replace("9000", "9001")));
         assert_eq!(services.lines().forward[0].state, None);
+    }
+
+    #[tokio::test]
+    async fn a_watched_folder_is_told_of_each_time_that_it_is_shared_as_something_else() {
+        let services = Services::default();
+        let mut changes = services.changes();
+        services.set(&kept("[watch.\"/films\"]\n"));
+        let tell = |state, reason: Option<&str>| {
+            services.tell_watched("/films", (state, reason.map(str::to_owned)), None, 1);
+        };
+        tell(State::Failed, Some("away"));
+        tell(State::Failed, Some("away"));
+        let told = changes.try_recv().unwrap().words();
+        assert!(told.contains("/films is not shared as it is"), "{told}");
+        assert!(changes.try_recv().is_err());
+        tell(State::Ready, None);
+        assert_eq!(changes.try_recv().unwrap().state, State::Ready);
+        services.set(&kept("[watch.\"/films\"]\n[expose.a]\ntarget = \"80\"\n"));
+        assert_eq!(services.lines().watch[0].state, Some(State::Ready));
+        services.set(&kept("[watch.\"/films\"]\npublic = true\n"));
+        assert_eq!(services.lines().watch[0].state, None);
     }
 
     #[tokio::test(start_paused = true)]

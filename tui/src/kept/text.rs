@@ -1,10 +1,12 @@
 //! What is kept as TOML, read with the line of what is wrong in it.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, path::Path};
 
 use toml_edit::{Document, Item, TableLike};
 
-use super::{Exposure, Kept, LimitError, LimitPart, Local, MAX_OF_A_KIND, Remote, UploadLimit};
+use super::{
+    Exposure, Kept, LimitError, LimitPart, Local, MAX_OF_A_KIND, Remote, UploadLimit, WatchTerms,
+};
 use crate::{
     book::Name,
     toml::{line_of, span_of},
@@ -17,6 +19,9 @@ pub(super) const LIMIT: &str = "limit";
 pub(super) const FORWARD: &str = "forward";
 pub(super) const SHARE: &str = "share";
 pub(super) const LISTEN: &str = "listen";
+pub(super) const WATCH: &str = "watch";
+pub(super) const PUBLIC: &str = "public";
+pub(super) const SEARCHABLE: &str = "searchable";
 
 /// What cannot be understood, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,8 +45,10 @@ pub(super) fn parse(text: &str) -> Result<Kept, Mistake> {
             EXPOSE => kept.expose = reader.exposed(item)?,
             FORWARD => kept.forward = reader.forwarded(item)?,
             SHARE => kept.upload = reader.shared(item)?,
+            WATCH => kept.watch = reader.watched(item)?,
             _ => {
-                let known = "[expose.NAME], [forward.\"PEER/NAME\"] and [share]";
+                let known =
+                    "[expose.NAME], [forward.\"PEER/NAME\"], [watch.\"FOLDER\"] and [share]";
                 return Err(reader.unknown(root, key, known));
             }
         }
@@ -120,6 +127,31 @@ impl Reader<'_> {
             forwarded.insert(remote, listen);
         }
         Ok(forwarded)
+    }
+
+    fn watched(&self, item: &Item) -> Result<BTreeMap<String, WatchTerms>, Mistake> {
+        let expected = "watch is made of tables, [watch.\"FOLDER\"]";
+        let mut watched = BTreeMap::new();
+        for (folder, place, table) in self.tables(item, expected)? {
+            if !Path::new(folder).is_absolute() {
+                let wrong = format!("{folder:?} may be anywhere: write its path from the root on");
+                return Err(self.wrong(place, wrong));
+            }
+            let mut terms = WatchTerms::default();
+            for (key, item) in table.iter() {
+                let yes_or_no = || {
+                    let wrong = format!("{key} is true or false, without quotes");
+                    item.as_bool().ok_or_else(|| self.wrong(item.span(), wrong))
+                };
+                match key {
+                    PUBLIC => terms.public = yes_or_no()?,
+                    SEARCHABLE => terms.searchable = yes_or_no()?,
+                    _ => return Err(self.unknown(table, key, "public and searchable")),
+                }
+            }
+            watched.insert(folder.to_owned(), terms);
+        }
+        Ok(watched)
     }
 
     fn shared(&self, item: &Item) -> Result<UploadLimit, Mistake> {
@@ -305,6 +337,28 @@ mod tests {
             (many, 1, "at most 256"),
         ];
         for (text, line, told) in cases {
+            let mistake = parse(&text).unwrap_err();
+            let said = mistake.to_string();
+            assert!(said.contains(told), "{text}: {said}");
+            assert_eq!(mistake.line, line, "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_watched_folder_is_named_from_the_root_on_and_for_whom_it_is_by_true_or_false() {
+        let own = "[watch.\"/srv/films\"]\n";
+        let kept = parse(&format!("{own}public = true\n")).unwrap();
+        let terms = WatchTerms {
+            public: true,
+            searchable: false,
+        };
+        assert_eq!(kept.watch, [("/srv/films".to_owned(), terms)].into());
+        for (text, line, told) in [
+            ("watch = 3\n".to_owned(), 1, "[watch.\"FOLDER\"]"),
+            ("[watch.films]\n".to_owned(), 1, "from the root on"),
+            (format!("{own}public = \"yes\"\n"), 2, "true or false"),
+            (format!("{own}open = true\n"), 2, "public and searchable"),
+        ] {
             let mistake = parse(&text).unwrap_err();
             let said = mistake.to_string();
             assert!(said.contains(told), "{text}: {said}");

@@ -25,6 +25,7 @@ impl Cause {
             }
             Self::NoRelay => format!("{here} reaches no relay of {there}"),
             Self::NoAddress => format!("{here} does not know where {there} is"),
+            Self::Called => format!("{here} called {there} by the DHT, as it has no relay"),
             Self::Trying => "a direct path is being tried".to_owned(),
             Self::RelayOnly { side } => format!("{} was told to use relays only", node(side)),
             Self::Policy { policy } => format!("{here} was told: {policy} for {there}"),

@@ -12,6 +12,10 @@ const UNREACHED: &str = "The relay has the peer registered, but nothing that it 
 const FORCED: &str =
     "This node was told to send by this address and no other, until it dies or is released.";
 
+/// That a peer is called without a relay, and what that means.
+const BY_DHT: &str = "the peer has no relay: it was called by the DHT, and has not said hello yet";
+const CALLED: &str = "No relay is known at which the two could meet, so a call was left for the peer in the Mainline DHT: to say hello to the address of this node. A peer looks for calls every five seconds in its first five minutes and for five minutes after a call, and once a minute else; so it takes some ten seconds, and a minute and a half at most.";
+
 /// What it means that this program does not know a cause.
 const NEWER: &str = "The node that says so is newer than this program and has a reason that this program has no words for: update it.";
 
@@ -29,6 +33,7 @@ impl Cause {
             Self::PeerUnreached => "unreached",
             Self::NoRelay => "no relay",
             Self::NoAddress => "no address",
+            Self::Called => "by the DHT",
             Self::Trying => "trying",
             Self::RelayOnly { .. } => "relay only",
             Self::Policy { .. } => "forced",
@@ -77,6 +82,7 @@ impl Explanation {
             Cause::NoAddress => {
                 "not found on the local network, and nothing says where else".to_owned()
             }
+            Cause::Called => BY_DHT.to_owned(),
             Cause::Trying => "a direct path is being tried".to_owned(),
             Cause::RelayOnly { side } => format!("{} was told to use relays only", node(side)),
             Cause::Policy { policy } => format!("this node was told: {policy} for this peer"),
@@ -162,6 +168,7 @@ impl Explanation {
         let complete = matches!(
             self.cause,
             Cause::NoAddress
+                | Cause::Called
                 | Cause::RelayOnly { .. }
                 | Cause::Policy { .. }
                 | Cause::PathSilent
@@ -203,6 +210,7 @@ impl Explanation {
             Cause::NoAddress => {
                 "An id alone says who the peer is, but not where: it was not found on the local network, and neither a relay nor another address of it is known.".to_owned()
             }
+            Cause::Called => CALLED.to_owned(),
             Cause::Trying => {
                 "Both sides know each other's addresses and probe them; data goes by the relay meanwhile.".to_owned()
             }

@@ -6,7 +6,7 @@ mod scenes;
 use self::scenes::SCENES;
 pub(super) use self::scenes::settled;
 use super::world::World;
-use crate::{Cause, Explanation, PathPolicy};
+use crate::{Cause, Explanation, PathPolicy, PeerState};
 
 /// The explanations of all scenes, as people read them.
 const EXPECTED: &str = include_str!("explain/expected.txt");
@@ -64,6 +64,23 @@ fn every_situation_has_its_cause_and_is_explained_in_these_words() {
 }
 
 #[test]
+fn of_a_peer_that_was_called_by_the_dht_the_call_is_the_cause_until_it_says_hello() {
+    let (_, _, scene) = SCENES
+        .iter()
+        .find(|(_, of, _)| *of == Cause::NoAddress)
+        .unwrap();
+    let why = explanation(scene());
+    for state in [PeerState::Failed, PeerState::Intro] {
+        let called = why.clone().of_called(state);
+        assert_eq!((called.cause, called.action), (Cause::Called, None));
+        assert!(called.line().contains("called by the DHT"));
+        assert!(called.paragraph().contains("some ten seconds"));
+        assert!(called.line().chars().count() <= 76 && called.cause.label().len() <= 11);
+    }
+    assert_eq!(why.clone().of_called(PeerState::Relayed), why);
+}
+
+#[test]
 fn every_cause_has_two_situations() {
     for cause in all_causes() {
         let scenes = SCENES.iter().filter(|(_, of, _)| is_same(of, &cause));
@@ -118,7 +135,8 @@ fn all_causes() -> Vec<Cause> {
         Cause::UdpBlocked { .. } => Some(Cause::Firewall { side }),
         Cause::Firewall { .. } => Some(Cause::NatUnknown { side }),
         Cause::NatUnknown { .. } => Some(Cause::Silent),
-        Cause::Silent | Cause::Unknown => Some(Cause::Direct { how: How::Lan }),
+        // It is concluded above the machines, of what they know nothing about.
+        Cause::Silent | Cause::Called | Cause::Unknown => Some(Cause::Direct { how: How::Lan }),
         Cause::Direct { how } => match how {
             How::Lan => Some(How::Ipv6),
             How::Ipv6 => Some(How::Public),

@@ -207,6 +207,7 @@ fn the_lists_of_an_explanation_are_complete_and_each_entry_has_its_name_and_word
         "direct" Direct { how: How::Lan }, "calling" Calling, "no_answer" NoAnswer,
         "peer_offline" PeerOffline, "peer_silent" PeerSilent, "peer_busy" PeerBusy,
         "peer_unreached" PeerUnreached, "no_relay" NoRelay, "no_address" NoAddress,
+        "called" Called,
         "trying" Trying, "relay_only" RelayOnly { side: side },
         "policy" Policy { policy: PathPolicy::RelayOnly }, "dropped" Dropped, "path_silent" PathSilent,
         "path_lost" PathLost, "path_narrow" PathNarrow { carries: 1000, needs: 1228 },

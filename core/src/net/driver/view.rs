@@ -34,6 +34,9 @@ impl Driver {
             let mut shown = view.map(|view| self.links.show(view, now));
             if let Some(peer) = &mut shown {
                 peer.called = self.looking.was_called(id);
+                if peer.called {
+                    view::explain_call(peer);
+                }
             }
             changed.push((id, shown));
         }

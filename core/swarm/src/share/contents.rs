@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -117,6 +117,8 @@ pub(super) struct Contents {
     changes: AtomicU64,
     kept: Mutex<Option<(u64, Arc<[Shared]>)>>,
     offered: Mutex<VecDeque<Shared>>,
+    /// Folders that are shared anew whenever they change.
+    watched: Mutex<BTreeSet<PathBuf>>,
     fetching: Mutex<Vec<Arc<Fetching>>>,
     fetched: Mutex<VecDeque<ContentView>>,
     tallies: Mutex<Tallies>,
@@ -199,6 +201,15 @@ impl Contents {
 }
 
 impl Sharing {
+    /// A folder is shared anew whenever it changes, or not any more, as is told of it.
+    pub(crate) fn watches(&self, folder: &Path, is_watched: bool) {
+        let mut watched = lock(&self.shown().watched);
+        match is_watched {
+            true => watched.insert(folder.to_owned()),
+            false => watched.remove(folder),
+        };
+    }
+
     /// Something is being fetched to `path`, or into the store where that is empty, until what is returned is dropped.
     pub(super) fn show(&self, link: &Link, path: PathBuf, progress: &Progress) -> Shown {
         let fetching = Arc::new(Fetching {
@@ -417,6 +428,14 @@ impl Sharing {
             let mut view = ContentView::shared(shared);
             if self.is_changed(shared.hash) {
                 view.state = ContentState::Changed;
+            }
+            if lock(&contents.watched).contains(&shared.path) {
+                let reason = if view.state == ContentState::Changed {
+                    "it is shared anew once it rests"
+                } else {
+                    "anew whenever it changes"
+                };
+                view.reason = Some(reason.to_owned());
             }
             if let Some(before) = all.remove(&shared.hash) {
                 (view.received, view.peers) = (before.received, before.peers);

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     GetError, Hash, KeepError, Kind, Link, Sharing,
-    collection::File,
+    collection::{File, Root},
     object::Object,
     stream::{State, Stream},
 };
@@ -156,6 +156,19 @@ impl Sharing {
             (path, link)
         });
         Ok(files.collect())
+    }
+
+    /// A list of a folder that is not here, and how long it is; none if all are, or if what is here is no list.
+    pub async fn missing_list(&self, folder: &Link) -> Option<(Hash, u64)> {
+        let Some(root) = self.list(folder.hash).await else {
+            return Some((folder.hash, folder.size));
+        };
+        for (hash, size) in Root::read(&root).ok()?.pages {
+            if self.list(hash).await.is_none() {
+                return Some((hash, size));
+            }
+        }
+        None
     }
 
     /// Bytes of a file, as it is known here or else as its link says.

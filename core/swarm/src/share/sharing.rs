@@ -13,10 +13,7 @@ use std::{
 
 use peerway::{
     Connection, Endpoint, PeerId,
-    services::{
-        Rate,
-        files::{Progress, Selection},
-    },
+    services::{Rate, files::Progress},
 };
 use tokio::{
     sync::{Semaphore, broadcast},
@@ -28,20 +25,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GetError, Got, Hash, Kind, Liars, Link, Outline, ShareError, Target,
-    collection::{self, Entry},
     contents::Contents,
     get,
     object::{Object, Origin, Source, lock},
-    serve,
+    scan, serve,
     session::Session,
     stream::Streams,
     turnstile::Turnstile,
 };
 use crate::Shunned;
-use crate::store::{
-    catalog::{Catalog, CatalogError, Stored},
-    file::SharedFile,
-};
+use crate::store::catalog::{Catalog, CatalogError, Stored};
 use crate::unix_seconds;
 
 /// Objects in memory before those of the catalogue that nobody uses are looked up anew, and those that were fetched are served no more.
@@ -213,7 +206,7 @@ impl Sharing {
     /// See [`ShareError`].
     pub async fn share(&self, path: &Path, public: bool) -> Result<Shared, ShareError> {
         let path = path.to_owned();
-        let read = spawn_blocking(move || read(&path, public)).await;
+        let read = spawn_blocking(move || scan::read(&path, public)).await;
         let (shared, contents) = read.map_err(|_| ShareError::Ended)??;
         let mut objects = lock(&self.0.objects);
         for (outline, stored) in contents {
@@ -233,20 +226,24 @@ impl Sharing {
     pub async fn keep(&self, path: &Path, public: bool) -> Result<Shared, ShareError> {
         let path = path.to_owned();
         let kept = self.in_catalog(move |catalog| {
-            let (shared, contents) = read(&path, public)?;
+            let (shared, contents) = scan::read(&path, public)?;
             catalog.add(&shared, &contents)?;
             let hashes = contents.iter().map(|(outline, _)| outline.hash());
             Ok((shared, hashes.collect::<Vec<_>>()))
         });
         let (shared, hashes) = kept.await?;
+        self.serve_kept(&hashes);
+        Ok(shared)
+    }
+
+    /// This is in the catalogue now. What was fetched, or is shared for now, is served as it is kept from now on.
+    pub(crate) fn serve_kept(&self, hashes: &[Hash]) {
         self.forget_cached();
         self.0.contents.changed();
         let mut objects = lock(&self.0.objects);
-        // What was fetched, or is shared for now, is served as it is kept from now on.
         for hash in hashes {
-            objects.remove(&hash);
+            objects.remove(hash);
         }
-        Ok(shared)
     }
 
     /// Shares what is kept by this hash no more; whether it was.
@@ -374,7 +371,7 @@ impl Sharing {
         &self.0.read_ahead
     }
 
-    pub(super) fn catalog(&self) -> Option<Arc<Catalog>> {
+    pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
         self.0.catalog.clone()
     }
 
@@ -511,85 +508,4 @@ pub(super) fn kept(catalog: &Catalog, hash: Hash) -> Option<Arc<Object>> {
     let roots = catalog.roots(hash).inspect_err(log).unwrap_or_default();
     let object = Object::new(Arc::new(outline), public, stored.into()).part_of(roots);
     Some(Arc::new(object.with_origin(Origin::Catalog)))
-}
-
-/// Reads what is shared for its hashes. Blocks.
-fn read(path: &Path, public: bool) -> Result<(Shared, Vec<(Outline, Stored)>), ShareError> {
-    let selection = Selection::of(&[path.to_owned()])?;
-    let top = selection.each().next().map_or("", |(name, _)| name);
-    let mut shared = Shared::new(Hash::of(b""), 0, Kind::File, top, public);
-    let skipped = selection.skipped().iter();
-    let skipped = skipped.map(|it| format!("{}: {}", it.path.display(), it.reason));
-    shared.skipped = skipped.collect();
-    shared.path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    if shared.path.to_str().is_none() {
-        return Err(ShareError::NoText(shared.path));
-    }
-    if selection.each().count() > collection::MAX_FILES as usize {
-        return Err(ShareError::Many);
-    }
-    let (mut contents, mut entries) = (Vec::new(), Vec::new());
-    for (name, place) in selection.each() {
-        if let Some(place) = place.filter(|it| it.to_str().is_none()) {
-            // Nobody could be told where it is after the node was started anew.
-            let reason = "its name is no text in UTF-8";
-            shared
-                .skipped
-                .push(format!("{}: {reason}", place.display()));
-            continue;
-        }
-        let below = name.get(top.len() + 1..).unwrap_or_default();
-        let Some(place) = place else {
-            shared.kind = Kind::Folder;
-            if !below.is_empty() {
-                entries.push(Entry::new(below.to_owned(), None));
-            }
-            continue;
-        };
-        let (file, outline) = SharedFile::read(place)?;
-        shared.files += 1;
-        shared.bytes += outline.size();
-        (shared.hash, shared.size) = (outline.hash(), outline.size());
-        let described = collection::File::new(shared.hash, shared.size, file.is_executable());
-        entries.push(Entry::new(below.to_owned(), Some(described)));
-        contents.push((outline, Stored::File(file)));
-    }
-    if shared.kind == Kind::Folder {
-        let listed = collection::write(&mut entries).map_err(|_| ShareError::Many)?;
-        for page in listed.1 {
-            let (hash, size) = (Hash::of(&page), page.len() as u64);
-            let outline = Outline::of_small(hash, size).ok_or(ShareError::Many)?;
-            contents.push((outline, Stored::Bytes(page)));
-            // The root is the last.
-            (shared.hash, shared.size) = (hash, size);
-        }
-    }
-    Ok((shared, contents))
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt};
-
-    use tempfile::TempDir;
-
-    use super::*;
-
-    #[test]
-    fn a_file_whose_name_is_no_text_is_left_out_of_its_folder_and_named() {
-        let folder = TempDir::new().unwrap();
-        let top = folder.path().join("top");
-        fs::create_dir(&top).unwrap();
-        fs::write(top.join("a"), "a").unwrap();
-        let name = OsStr::from_bytes(b"caf\xe9");
-        fs::write(top.join(name), "b").unwrap();
-        let catalog = Catalog::at(&folder.path().join("shares.redb"));
-        let (shared, contents) = read(&top, false).unwrap();
-        catalog.add(&shared, &contents).unwrap();
-        assert_eq!((shared.files, shared.skipped.len()), (1, 1));
-        assert!(shared.skipped[0].contains("caf"), "{:?}", shared.skipped);
-        assert!(shared.skipped[0].contains("UTF-8"), "{:?}", shared.skipped);
-        let error = read(&top.join(name), false).unwrap_err();
-        assert!(matches!(error, ShareError::NoText(_)), "{error:?}");
-    }
 }

@@ -187,6 +187,34 @@ impl Catalog {
         })
     }
 
+    /// The files that a share has, where they are.
+    ///
+    /// # Errors
+    /// The file cannot be opened or read.
+    pub(crate) fn files_of(&self, share: Hash) -> Result<Vec<(Hash, SharedFile)>, CatalogError> {
+        let files = self.read(|read| {
+            let roots = read.open_multimap_table(ROOTS)?;
+            let mut files = Vec::new();
+            for entry in read.open_table(CONTENTS)?.iter()? {
+                let (hash, content) = entry?;
+                let mut of = roots.get(hash.value())?;
+                let is_of = |root: Result<_, StorageError>| {
+                    root.is_ok_and(|root: redb::AccessGuard<'_, Key>| {
+                        root.value() == share.as_bytes()
+                    })
+                };
+                let content: Content = from_bytes(content.value())?;
+                if let Stored::File(file) = content.stored
+                    && of.any(is_of)
+                {
+                    files.push((Hash::from_bytes(*hash.value()), file));
+                }
+            }
+            Ok(Some(files))
+        })?;
+        Ok(files.unwrap_or_default())
+    }
+
     fn is_there(&self) -> bool {
         self.file.is_there()
     }

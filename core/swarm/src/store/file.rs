@@ -82,6 +82,9 @@ pub enum FileError {
         /// Why not.
         source: io::Error,
     },
+    /// Whoever wanted it read wants that no more.
+    #[error("the reading was ended")]
+    Ended,
 }
 
 impl FileError {
@@ -89,6 +92,7 @@ impl FileError {
     pub(crate) fn is_lasting(&self) -> bool {
         match self {
             Self::Changed { .. } | Self::NoFile { .. } => true,
+            Self::Ended => false,
             Self::Read { source, .. } => matches!(
                 source.kind(),
                 io::ErrorKind::NotFound
@@ -122,9 +126,22 @@ impl SharedFile {
     /// # Errors
     /// See [`FileError`].
     pub fn read(path: &Path) -> Result<(Self, Outline), FileError> {
+        Self::read_while(path, || true)
+    }
+
+    /// The same, as long as it is wanted.
+    pub(crate) fn read_while(
+        path: &Path,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<(Self, Outline), FileError> {
         let path = fs::canonicalize(path).map_err(FileError::read(path))?;
-        let (stamp, outline) = scan(&path)?;
+        let (stamp, outline) = scan(&path, is_wanted)?;
         Ok((Self { path, stamp }, outline))
+    }
+
+    /// How it was when it was read.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// A file of which is known what is in it, as it was written here just now.
@@ -190,7 +207,7 @@ impl SharedFile {
 }
 
 /// How a file is, and what its units are checked against.
-fn scan(path: &Path) -> Result<(Stamp, Outline), FileError> {
+fn scan(path: &Path, is_wanted: impl Fn() -> bool) -> Result<(Stamp, Outline), FileError> {
     let failed = FileError::read(path);
     let mut file = File::open(path).map_err(&failed)?;
     let found = file.metadata().map_err(&failed)?;
@@ -205,6 +222,9 @@ fn scan(path: &Path) -> Result<(Stamp, Outline), FileError> {
     let mut data = vec![0; unit.min(stamp.size) as usize];
     let mut offset = 0;
     while offset < stamp.size {
+        if !is_wanted() {
+            return Err(FileError::Ended);
+        }
         let len = (stamp.size - offset).min(unit);
         let data = data.get_mut(..len as usize).unwrap_or_default();
         file.read_exact(data).map_err(&failed)?;

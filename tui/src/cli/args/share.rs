@@ -12,6 +12,8 @@ use peerway_swarm::share::Link;
 #[cfg(unix)]
 use super::{PeerName, completion, seconds, values::server};
 use super::{size, time, values::upload_limit};
+#[cfg(unix)]
+use crate::gateway::origin::OriginUrl;
 use crate::{kept::LimitPart, shares::Wanted};
 
 #[derive(Debug, clap::Args)]
@@ -28,6 +30,10 @@ pub(in crate::cli) struct ShareArgs {
     #[arg(long, env = "PEERWAY_SEARCHABLE", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) searchable: bool,
 
+    /// Share these folders anew whenever they change, from now on and whenever a node runs here
+    #[arg(long, env = "PEERWAY_WATCH_FOLDERS", value_parser = FalseyValueParser::new(), conflicts_with_all = ["list", "stop", "limit"], requires = "paths")]
+    pub(in crate::cli) watch: bool,
+
     /// Send no more of all that is shared, as in 2mbit or 08:00-23:00=2mbit, from now on and whenever a node runs here; may be repeated; `none` takes it away
     #[arg(long, value_name = "[HOURS=]RATE", env = "PEERWAY_UPLOAD_LIMIT", value_delimiter = ',', value_parser = upload_limit)]
     pub(in crate::cli) limit: Vec<Option<LimitPart>>,
@@ -36,7 +42,7 @@ pub(in crate::cli) struct ShareArgs {
     #[arg(long, env = "PEERWAY_LIST", value_parser = FalseyValueParser::new(), conflicts_with_all = ["paths", "stop"])]
     pub(in crate::cli) list: bool,
 
-    /// Share something no more, by its name, or eight digits of its hash or more
+    /// Share something no more, and watch it no more, by its name, its folder, or eight digits of its hash or more
     #[arg(
         long,
         value_name = "WHICH",
@@ -102,6 +108,10 @@ pub(in crate::cli) struct GatewayArgs {
     /// Address of this computer where programs find it, as in 127.0.0.1:8080 or 8080; port 0 chooses a free one
     #[arg(long, value_name = "ADDR", env = "PEERWAY_LISTEN", default_value = "127.0.0.1:8080", value_parser = server)]
     pub(in crate::cli) listen: SocketAddr,
+
+    /// HTTP server that has content under its hash, as URL/HASH, and is asked for what no peer gives within five seconds
+    #[arg(long, value_name = "URL", env = "PEERWAY_ORIGIN", value_hint = ValueHint::Url)]
+    pub(in crate::cli) origin: Option<OriginUrl>,
 }
 
 #[cfg(unix)]

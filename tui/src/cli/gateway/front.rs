@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     control::{Client, Seated, Seats},
-    gateway::Gateway,
+    gateway::{Gateway, origin::OriginUrl},
 };
 
 /// Connections at a time. Browsers open some before they have something to ask.
@@ -29,33 +29,34 @@ const PAUSE: Duration = Duration::from_secs(1);
 const WHERE: &str = "ask for /blob/LINK, as `peerway share` prints it, or /blob/HASH\n";
 
 /// Answers by itself.
-pub(super) fn by_itself(gateway: Gateway) -> Router {
+pub(super) fn by_itself(gateway: Gateway, origin: Option<OriginUrl>) -> Router {
     let router = Router::new().route("/blob/{*path}", any(answer));
-    guarded(router.with_state(gateway))
+    guarded(router.with_state((gateway, origin.map(Arc::new))))
 }
 
 async fn answer(
-    State(gateway): State<Gateway>,
+    State((gateway, origin)): State<(Gateway, Option<Arc<OriginUrl>>)>,
     method: Method,
     Path(path): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    gateway.answer(&method, &path, &headers).await
+    gateway.answer(&method, &path, &headers, origin).await
 }
 
 /// Has the node answer.
-pub(super) fn by_node(node: Client) -> Router {
+pub(super) fn by_node(node: Client, origin: Option<OriginUrl>) -> Router {
     let router = Router::new().route("/blob/{*path}", any(ask));
-    guarded(router.with_state(Arc::new(node)))
+    guarded(router.with_state(Arc::new((node, origin))))
 }
 
 async fn ask(
-    State(node): State<Arc<Client>>,
+    State(asked): State<Arc<(Client, Option<OriginUrl>)>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    match node.blob(&method, &uri, &headers).await {
+    let (node, origin) = &*asked;
+    match node.blob(&method, &uri, &headers, origin.as_ref()).await {
         Ok(answer) => answer.map(Body::new),
         Err(error) => (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
     }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{Client, Telling, Way, at, collect, files::escaped, read, refused, to_json};
 use crate::{
     control::{ControlError, GcAsk, GetStep, PinAsk, V1},
+    gateway::origin::{self, OriginUrl},
     pins::{Freed, PinLine, PinLines},
 };
 
@@ -32,6 +33,7 @@ impl Client {
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
+        origin: Option<&OriginUrl>,
     ) -> Result<Response<Incoming>, ControlError> {
         let (Way::Here(place) | Way::Through { place, .. }) = &self.way else {
             let reason = "what is shared on a computer is read on that computer alone";
@@ -45,6 +47,9 @@ impl Client {
             if let Some(value) = headers.get(&name) {
                 request = request.header(name, value);
             }
+        }
+        if let Some(origin) = origin {
+            request = request.header(origin::ASK, origin.to_string());
         }
         let request = request.body(Empty::<Bytes>::new());
         let request = request.map_err(|error| ControlError::Refused(error.to_string()))?;

@@ -293,18 +293,23 @@ fn said_of(model: &Model, content: &Content<'_>, area: Rect) -> Vec<Line<'static
     }
     let why = match it.state {
         ContentState::Waiting => "nobody who is there has what is missing".to_owned(),
-        ContentState::Changed => "its file is another now: share it again".to_owned(),
+        ContentState::Changed if it.reason.is_none() => {
+            "its file is another now: share it again".to_owned()
+        }
         ContentState::Fetching
         | ContentState::Paused
         | ContentState::Fetched
         | ContentState::Shared
+        | ContentState::Changed
         | ContentState::Unknown
         | _ => it.reason.as_deref().map(printable).unwrap_or_default(),
     };
     let word = format!(" {:<10}", contents::word(it.state));
     let mut first = vec![Span::styled(word, look.style(role)), Span::raw(state)];
     if !why.is_empty() {
-        first.push(Span::styled(format!("  {why}"), look.style(Role::Warn)));
+        let is_fine = it.state == ContentState::Shared;
+        let role = if is_fine { Role::Dim } else { Role::Warn };
+        first.push(Span::styled(format!("  {why}"), look.style(role)));
     }
     let rates = format!(
         "{} {}  {} {} {dot} in all {} {}  {} {}",

@@ -8,7 +8,7 @@ const HERE: Side = Side::Here;
 const THERE: Side = Side::There;
 
 /// The code of each is its place, counted from 1. What is new comes last.
-const CAUSES: [Cause; 47] = [
+const CAUSES: [Cause; 48] = [
     Cause::Direct { how: How::Lan },
     Cause::Direct { how: How::Ipv6 },
     Cause::Direct { how: How::Public },
@@ -62,6 +62,7 @@ const CAUSES: [Cause; 47] = [
         policy: PathPolicy::DirectOnly,
     },
     Cause::Dropped,
+    Cause::Called,
 ];
 
 const NARROW: Cause = Cause::PathNarrow {
