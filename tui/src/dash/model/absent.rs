@@ -4,7 +4,7 @@ use peerway::{PeerId, PeerSnapshot, PeerState};
 
 use crate::dash::{
     contents, filter, flows::has_flows, group, joined, keymap::Action, layout::Panel, model::Model,
-    tabs::View,
+    tabs::View, transfers,
 };
 
 impl Model {
@@ -32,11 +32,23 @@ impl Model {
     pub(in crate::dash) fn has_use_for(&self, action: Action) -> bool {
         let is_of_row = matches!(
             action,
-            Action::Ask(_) | Action::Open | Action::Details | Action::Move(_) | Action::Toward(_)
+            Action::Ask(_)
+                | Action::Open
+                | Action::Details
+                | Action::Move(_)
+                | Action::Toward(_)
+                | Action::Hold
+                | Action::CancelTransfer
+                | Action::Tunnel
         );
         let is_asked = matches!(
             action,
-            Action::Ask(_) | Action::Connect | Action::Network(_)
+            Action::Ask(_)
+                | Action::Connect
+                | Action::Network(_)
+                | Action::Hold
+                | Action::CancelTransfer
+                | Action::Tunnel
         );
         !(is_asked && self.replay) && !(is_of_row && self.overlay.is_none() && self.is_empty())
     }
@@ -51,6 +63,7 @@ impl Model {
             Panel::Flows => !has_flows(&self.data().snapshot),
             Panel::Members => group::members(self).is_empty(),
             Panel::Links => group::pairs(self).is_empty(),
+            Panel::Transfers => transfers::all(self.data()).is_empty(),
             Panel::Shares => self.share_rows.is_empty(),
             Panel::Holders => contents::peers(self).is_empty(),
             Panel::Groups => joined::all(self.data()).is_empty(),
