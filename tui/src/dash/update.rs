@@ -159,13 +159,8 @@ pub(super) fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &
 }
 
 fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effect>) {
-    if model.read_only && action.is_change() {
-        let text = "read-only: nothing is changed from here".to_owned();
-        return notify(model, text, Role::Warn, now);
-    }
-    if model.replay && matches!(action, Action::Ask(_)) {
-        let text = "a recording: nothing is asked of its node".to_owned();
-        return notify(model, text, Role::Warn, now);
+    if let Some(text) = model.refusal(action) {
+        return notify(model, text.to_owned(), Role::Warn, now);
     }
     match action {
         Action::Accept => accept(model, now, effects),

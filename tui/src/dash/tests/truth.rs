@@ -307,3 +307,16 @@ fn long_names_are_shown_where_there_is_room() {
         assert_eq!(row.contains(name), shown, "{width}: {row}");
     }
 }
+
+#[test]
+fn what_the_own_policy_leads_to_is_no_warning() {
+    let mut why = super::fixtures::explanation("path_silent");
+    let event = |why: &Value| json!({"at_ms": super::fixtures::AT_MS, "event": "peer_state", "peer": id(1), "from": "relayed", "to": "failed", "why": why});
+    let mut desk = Desk::plain(&node(vec![direct()]));
+    let silent = event(&why);
+    why["cause"] = json!({"kind": "policy", "policy": "direct_only"});
+    for (event, warnings) in [(event(&why), 0), (silent, 1)] {
+        desk.send(Msg::Event(serde_json::from_value(event).unwrap()));
+        assert_eq!(desk.model.warnings(), warnings);
+    }
+}
