@@ -43,6 +43,7 @@ mod theme;
 mod trail;
 mod transfers;
 mod tunnels;
+mod typing;
 mod update;
 mod view;
 mod window;

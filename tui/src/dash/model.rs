@@ -2,6 +2,7 @@
 
 mod absent;
 mod commons;
+mod usable;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -2,10 +2,7 @@
 
 use peerway::{PeerId, PeerSnapshot, PeerState};
 
-use crate::dash::{
-    contents, filter, flows::has_flows, group, joined, keymap::Action, layout::Panel, model::Model,
-    tabs::View, transfers,
-};
+use crate::dash::{filter, model::Model, tabs::View};
 
 impl Model {
     /// The peer in a row of the table.
@@ -25,52 +22,6 @@ impl Model {
     /// How many of those there are.
     pub(in crate::dash) fn absent(&self) -> usize {
         self.absent.len()
-    }
-
-    /// Whether a key would do something here and now: nothing is asked of a recording, and nothing can be done to a row of a list that
-    /// has none.
-    pub(in crate::dash) fn has_use_for(&self, action: Action) -> bool {
-        let is_of_row = matches!(
-            action,
-            Action::Ask(_)
-                | Action::Open
-                | Action::Details
-                | Action::Move(_)
-                | Action::Toward(_)
-                | Action::Hold
-                | Action::CancelTransfer
-                | Action::Tunnel
-        );
-        let is_asked = matches!(
-            action,
-            Action::Ask(_)
-                | Action::Connect
-                | Action::Network(_)
-                | Action::Hold
-                | Action::CancelTransfer
-                | Action::Tunnel
-        );
-        !(is_asked && self.replay) && !(is_of_row && self.overlay.is_none() && self.is_empty())
-    }
-
-    /// Whether what has the focus lists nothing.
-    fn is_empty(&self) -> bool {
-        match self.focus {
-            Panel::Peers => self.rows.is_empty(),
-            Panel::Map => self.rows.is_empty() && group::strangers(self).is_empty(),
-            Panel::Events => self.listed_events().next().is_none(),
-            Panel::Pairs => self.page_peer().is_none_or(|peer| peer.pairs.is_empty()),
-            Panel::Flows => !has_flows(&self.data().snapshot),
-            Panel::Members => group::members(self).is_empty(),
-            Panel::Links => group::pairs(self).is_empty(),
-            Panel::Transfers => transfers::all(self.data()).is_empty(),
-            Panel::Shares => self.share_rows.is_empty(),
-            Panel::Holders => contents::peers(self).is_empty(),
-            Panel::Groups => joined::all(self.data()).is_empty(),
-            Panel::Fellows => joined::fellows(self).is_empty(),
-            Panel::Posts => joined::posts(self).is_empty(),
-            Panel::Page | Panel::Network => false,
-        }
     }
 
     /// Selects a peer, if it is shown.

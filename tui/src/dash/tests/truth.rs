@@ -302,8 +302,21 @@ fn long_names_are_shown_where_there_is_room() {
     };
     let mut desk = Desk::new(&node(vec![direct()]), &options);
     desk.type_in("2");
-    for (width, shown) in [(40, false), (80, true), (200, true)] {
+    for (width, shown) in [(80, false), (200, true)] {
         let row = row_of(&mut desk, "● Grand", width);
         assert_eq!(row.contains(name), shown, "{width}: {row}");
+    }
+}
+
+#[test]
+fn what_the_own_policy_leads_to_is_no_warning() {
+    let mut why = super::fixtures::explanation("path_silent");
+    let event = |why: &Value| json!({"at_ms": super::fixtures::AT_MS, "event": "peer_state", "peer": id(1), "from": "relayed", "to": "failed", "why": why});
+    let mut desk = Desk::plain(&node(vec![direct()]));
+    let silent = event(&why);
+    why["cause"] = json!({"kind": "policy", "policy": "direct_only"});
+    for (event, warnings) in [(event(&why), 0), (silent, 1)] {
+        desk.send(Msg::Event(serde_json::from_value(event).unwrap()));
+        assert_eq!(desk.model.warnings(), warnings);
     }
 }

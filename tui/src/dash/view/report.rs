@@ -153,7 +153,7 @@ fn nat(model: &Model) -> Section {
     };
     let two = match evidence.two_ports {
         0 => String::new(),
-        count => format!("{count} asked at two ports (RFC 5780)"),
+        count => format!("{count} asked at two ports"),
     };
     let class = nat_class(network.nat, own).to_owned();
     let mut lines = vec![

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use peerway::{EventKind, Names, PathInfo, PeerId, PeerState, RelayUrl, Transferred};
+use peerway::{Cause, EventKind, Names, PathInfo, PeerId, PeerState, RelayUrl, Transferred};
 
 use super::{Address, Words};
 use crate::{dash::look::Role, printable::printable};
@@ -17,8 +17,13 @@ pub(in crate::dash) struct Sentence {
     pub(in crate::dash) text: String,
 }
 
-/// Whether somebody should look at it.
+/// Whether somebody should look at it. What the user's own policy leads to is no surprise.
 pub(in crate::dash) fn is_warning(event: &EventKind) -> bool {
+    if let EventKind::PeerState { why: Some(why), .. } = event
+        && matches!(why.cause, Cause::Policy { .. })
+    {
+        return false;
+    }
     matches!(
         event,
         EventKind::RelayDown { .. }

@@ -1,0 +1,62 @@
+//! Which keys would do something here and now.
+
+use crate::dash::{
+    contents, flows::has_flows, group, joined, keymap::Action, layout::Panel, model::Model,
+    transfers,
+};
+
+impl Model {
+    /// Why this is not done, whatever is selected; none if it may be.
+    pub(in crate::dash) fn refusal(&self, action: Action) -> Option<&'static str> {
+        if self.read_only && action.is_change() {
+            Some("read-only: nothing is changed from here")
+        } else if self.replay && (matches!(action, Action::Ask(_)) || is_of_transfers(action)) {
+            Some("a recording: nothing is asked of its node")
+        } else {
+            None
+        }
+    }
+
+    /// Whether a key would do something here and now: nothing is asked of a recording, and nothing can be done to a row of a list that
+    /// has none.
+    pub(in crate::dash) fn has_use_for(&self, action: Action) -> bool {
+        let is_of_row = matches!(
+            action,
+            Action::Ask(_) | Action::Open | Action::Details | Action::Move(_) | Action::Toward(_)
+        ) || is_of_transfers(action);
+        let is_asked = matches!(
+            action,
+            Action::Ask(_) | Action::Connect | Action::Network(_)
+        ) || is_of_transfers(action);
+        let is_in_vain =
+            is_asked && self.replay || is_of_row && self.overlay.is_none() && self.is_empty();
+        !is_in_vain
+    }
+
+    /// Whether what has the focus lists nothing.
+    fn is_empty(&self) -> bool {
+        match self.focus {
+            Panel::Peers => self.rows.is_empty(),
+            Panel::Map => self.rows.is_empty() && group::strangers(self).is_empty(),
+            Panel::Events => self.listed_events().next().is_none(),
+            Panel::Pairs => self.page_peer().is_none_or(|peer| peer.pairs.is_empty()),
+            Panel::Flows => !has_flows(&self.data().snapshot),
+            Panel::Members => group::members(self).is_empty(),
+            Panel::Links => group::pairs(self).is_empty(),
+            Panel::Transfers => transfers::all(self.data()).is_empty(),
+            Panel::Shares => self.share_rows.is_empty(),
+            Panel::Holders => contents::peers(self).is_empty(),
+            Panel::Groups => joined::all(self.data()).is_empty(),
+            Panel::Fellows => joined::fellows(self).is_empty(),
+            Panel::Posts => joined::posts(self).is_empty(),
+            Panel::Page | Panel::Network => false,
+        }
+    }
+}
+
+fn is_of_transfers(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Hold | Action::CancelTransfer | Action::Tunnel
+    )
+}
