@@ -51,7 +51,7 @@ pub(super) use group::{GroupAction, GroupArgs, GroupMembers, RoleArg, Switch};
 #[cfg(unix)]
 pub(super) use group::{GroupInviteArgs, GroupPost, GroupRead};
 #[cfg(unix)]
-pub(super) use paths::{PairAddr, PairsArgs, PairsAsk, PolicyArgs};
+pub(super) use paths::{PairsArgs, PairsAsk, PolicyArgs};
 pub(super) use services::{
     Expose, ExposeAction, Forward, ForwardAction, Pipe, Proxy, Services, Terms,
 };

@@ -86,7 +86,15 @@ struct Chosen {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::documented::assert_keys, *};
+    use clap::Parser;
+
+    use super::{
+        super::{
+            args::{Args, Command},
+            documented::assert_keys,
+        },
+        *,
+    };
 
     fn pair(remote: &str, kind: &str, forced: bool) -> CandidatePair {
         serde_json::from_value(serde_json::json!({
@@ -124,7 +132,14 @@ ADDRESS                  KIND  STATE            RTT    PROBES  HEARD
 tcp://[2001:db8::1]:443  tcp   in use           12 ms  4       3"
         );
         for it in &pairs {
-            let read: super::super::args::PairAddr = address(it).parse().unwrap();
+            let addr = address(it);
+            let read = Args::try_parse_from(["peerway", "pairs", "nas", "drop", &addr]);
+            let Some(Command::Pairs(args)) = read.unwrap().command else {
+                panic!("{addr}");
+            };
+            let PairsAsk::Choose(PairAction::Drop, read) = args.ask() else {
+                panic!("{addr}");
+            };
             assert_eq!((read.remote, read.tcp), (it.remote, it.is_tcp()));
         }
     }

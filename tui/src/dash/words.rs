@@ -315,7 +315,7 @@ pub(crate) fn chosen(name: &str, addr: &str, action: PairAction) -> String {
     match action {
         PairAction::Probe => format!("{addr} of {name} is asked"),
         PairAction::Drop => {
-            format!("{addr} of {name} is neither used nor probed until R or another network")
+            format!("{addr} of {name} is neither used nor probed until a retry or another network")
         }
         PairAction::Release => format!("what goes to {name} takes the best path again"),
         PairAction::Force | PairAction::Unknown | _ => {

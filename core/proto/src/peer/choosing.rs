@@ -119,7 +119,7 @@ impl Peer {
         let used = self.state.path().map(|path| path.pair);
         let listed = self.checks.seen().filter(|seen| is_meant(&seen.pair));
         let best = listed.min_by_key(|seen| (seen.rtt.is_none(), seen.rtt));
-        used.filter(is_meant).or(best.map(|seen| seen.pair))
+        used.filter(is_meant).or_else(|| best.map(|seen| seen.pair))
     }
 
     /// Has the data go by this pair as soon as that answers, and until it dies.
