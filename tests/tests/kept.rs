@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -101,6 +101,74 @@ async fn what_is_kept_is_served_by_every_up_and_outlives_restarts_of_either_side
     up_b.terminate().await;
 }
 
+/// The line of `ls` about what is shared, once that is so many files.
+async fn shared(world: &World, state: &str, files: u64) -> Value {
+    let waiting = async {
+        loop {
+            let lines = done(world, state, &["ls"]).await;
+            let share = lines.into_iter().find(|it| it["event"] == "share");
+            if let Some(share) = share.filter(|it| it["files"] == files) {
+                return share;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_folder_is_shared_anew_as_it_changes_also_after_a_start_anew_until_it_is_stopped() {
+    let world = World::new().await;
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().canonicalize().unwrap().join("Public");
+    let into = home.path().join("in");
+    for made in [&folder, &into] {
+        fs::create_dir(made).unwrap();
+    }
+    fs::write(folder.join("a"), b"a").unwrap();
+    let path = folder.to_str().unwrap();
+    let watch = ["share", "--watch", path, "--public"];
+    let watching = done(&world, "attic", &watch).await;
+    assert_eq!(
+        (&watching[0]["event"], &watching[0]["folder"]),
+        (&"watching".into(), &path.into())
+    );
+    let (mut up, _) = world.up("attic").await;
+    let first = shared(&world, "attic", 1).await;
+    assert!(
+        first["watched"] == true && first["public"] == true,
+        "{first}"
+    );
+    let told = change(&mut up).await;
+    assert_eq!(
+        (&told["kind"], &told["addr"]),
+        (&"watch".into(), &first["hash"])
+    );
+    fs::write(folder.join("b"), b"b").unwrap();
+    let link = shared(&world, "attic", 2).await["link"].clone();
+    let get = ["get", link.as_str().unwrap(), "-o", into.to_str().unwrap()];
+    done(&world, "laptop", &get).await;
+    assert_eq!(fs::read(into.join("Public/b")).unwrap(), b"b");
+    up.kill().await;
+    fs::remove_file(folder.join("a")).unwrap();
+    let (up, _) = world.up("attic").await;
+    shared(&world, "attic", 1).await;
+    let stopped = done(&world, "attic", &["share", "--stop", "Public"]).await;
+    assert_eq!(
+        (stopped.len(), &stopped[0]["event"]),
+        (1, &"stopped".into())
+    );
+    assert!(done(&world, "attic", &["share", "--list"]).await.is_empty());
+    assert_eq!(
+        world
+            .run("attic", &["share", "--stop", "Public"])
+            .await
+            .code,
+        2
+    );
+    up.terminate().await;
+}
+
 #[tokio::test]
 async fn whom_a_node_is_linked_with_is_noted_and_what_was_open_ends_when_one_that_was_killed_is_back()
  {
@@ -118,10 +186,7 @@ async fn whom_a_node_is_linked_with_is_noted_and_what_was_open_ends_when_one_tha
     send_and_compare(addr.clone(), 1).await;
     let noted = world.folder("a").join("linked");
     let noting = async {
-        while std::fs::read_to_string(&noted)
-            .unwrap_or_default()
-            .is_empty()
-        {
+        while fs::read_to_string(&noted).unwrap_or_default().is_empty() {
             sleep(Duration::from_millis(100)).await;
         }
     };
@@ -186,8 +251,8 @@ async fn what_cannot_start_is_named_tried_again_and_harms_nothing_else() {
 
     // What is no TOML is named, and what was in force stays.
     let file = world.folder("b").join("services.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("{text}listen = 3\n")).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}listen = 3\n")).unwrap();
     let refused = world.run("b", &["forward", "remove", "nas/web"]).await;
     assert_eq!(refused.code, 1);
     assert!(

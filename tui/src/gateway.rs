@@ -119,7 +119,7 @@ impl Gateway {
                 size: None,
                 public: false,
             };
-            self.from_origin(origin, want, KeepError::Unknown).await?;
+            self.ask_origin(origin, want, KeepError::Unknown).await?;
             return Ok(self.sharing.known(hash).await?);
         }
         let neither = |_| NoAnswer::Neither(which.chars().take(80).collect());
@@ -153,7 +153,7 @@ impl Gateway {
     }
 
     /// Has the store have something, of which peers gave nothing.
-    async fn from_origin(
+    async fn ask_origin(
         &self,
         origin: &OriginUrl,
         want: Want,
@@ -181,7 +181,7 @@ impl Gateway {
                 size: Some(size),
                 public: ask.root.public,
             };
-            self.from_origin(origin, want, why.clone()).await?;
+            self.ask_origin(origin, want, why.clone()).await?;
         }
         Ok(self.sharing.files(ask.root).await?)
     }

@@ -85,6 +85,11 @@ enum WatchError {
         "the node's own files are in it, and its secret key among them: watch a folder below it"
     )]
     Own,
+    #[error("the system starts no thread in which it could be read")]
+    Thread,
+    /// By whoever began it.
+    #[error("it is watched no more")]
+    Over,
 }
 
 /// The watched folders of a node. One is read at a time, and when nothing else wants the processor. Cheap to clone.
@@ -176,6 +181,13 @@ struct Following<'a, T> {
     trouble: Option<String>,
 }
 
+/// A look at a folder, and who tells of what changes after it.
+struct Walk {
+    notices: Option<Notices>,
+    trouble: Option<String>,
+    walked: Result<Walked, WatchError>,
+}
+
 impl<T: FnMut(Watched)> Following<'_, T> {
     async fn run(mut self, mut end: Pin<&mut impl Future<Output = ()>>) {
         tokio::select! {
@@ -191,13 +203,14 @@ impl<T: FnMut(Watched)> Following<'_, T> {
                 }
                 () = sleep_until(self.begun + self.settling.due()) => {}
             }
-            if let Err(error) = self.look(&mut end).await {
-                if matches!(error, WatchError::Share(ShareError::Ended)) {
-                    break;
+            match self.look(&mut end).await {
+                Ok(()) => {}
+                Err(WatchError::Over) => break,
+                Err(error) => {
+                    self.settling.failed(self.begun.elapsed());
+                    let reason = error.to_string();
+                    (self.tell)(Watched::Failed { reason });
                 }
-                self.settling.failed(self.begun.elapsed());
-                let reason = error.to_string();
-                (self.tell)(Watched::Failed { reason });
             }
         }
         lock(&self.watches.newest).remove(&self.watch.folder);
@@ -226,9 +239,13 @@ impl<T: FnMut(Watched)> Following<'_, T> {
         end: &mut Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), WatchError> {
         let walking = self.walk();
-        let (notices, trouble, walked) = tokio::select! {
-            () = end.as_mut() => return Err(ShareError::Ended.into()),
-            walked = walking => walked.ok_or(ShareError::Ended)?,
+        let Walk {
+            notices,
+            trouble,
+            walked,
+        } = tokio::select! {
+            () = end.as_mut() => return Err(WatchError::Over),
+            walked = walking => walked.ok_or(WatchError::Thread)?,
         };
         self.notices = notices;
         self.trouble = trouble;
@@ -240,8 +257,8 @@ impl<T: FnMut(Watched)> Following<'_, T> {
         };
         let turn = self.watches.turn.clone();
         let _turn = tokio::select! {
-            () = end.as_mut() => return Err(ShareError::Ended.into()),
-            turn = turn.acquire_owned() => turn.map_err(|_| ShareError::Ended)?,
+            () = end.as_mut() => return Err(WatchError::Over),
+            turn = turn.acquire_owned() => turn.map_err(|_| WatchError::Over)?,
         };
         let began = self.begun.elapsed();
         let folder = (self.watch.folder.clone(), self.watch.public);
@@ -254,10 +271,10 @@ impl<T: FnMut(Watched)> Following<'_, T> {
                 // Whoever ends it is to see all that comes of it.
                 drop(going);
                 passing.await;
-                return Err(ShareError::Ended.into());
+                return Err(WatchError::Over);
             }
         };
-        let mut passed = passed.ok_or(ShareError::Ended)??;
+        let mut passed = passed.ok_or(WatchError::Thread)??;
         self.watches.replace(&self.watch, &mut passed).await?;
         self.known = Arc::new(passed.known);
         let now = self.begun.elapsed();
@@ -269,10 +286,7 @@ impl<T: FnMut(Watched)> Following<'_, T> {
     }
 
     /// What is in it, after the system was asked to tell of changes from now on, so that none is between them.
-    fn walk(
-        &mut self,
-    ) -> impl Future<Output = Option<(Option<Notices>, Option<String>, Result<Walked, WatchError>)>>
-    + use<T> {
+    fn walk(&mut self) -> impl Future<Output = Option<Walk>> + use<T> {
         let (folder, news) = (self.watch.folder.clone(), self.news.clone());
         let (notices, own) = (self.notices.take(), self.catalog.path().to_owned());
         aside(move || {
@@ -281,7 +295,11 @@ impl<T: FnMut(Watched)> Following<'_, T> {
                 .unwrap_or(own)
                 .starts_with(&real)
             {
-                return (None, None, Err(WatchError::Own));
+                return Walk {
+                    notices: None,
+                    trouble: None,
+                    walked: Err(WatchError::Own),
+                };
             }
             let notices = match notices.filter(|it| it.are_of(&real)) {
                 Some(notices) => Ok(notices),
@@ -292,7 +310,11 @@ impl<T: FnMut(Watched)> Following<'_, T> {
                 Err(error) => (None, Some(late(&error))),
             };
             let walked = Walked::through(&folder).map_err(WatchError::from);
-            (notices, trouble, walked)
+            Walk {
+                notices,
+                trouble,
+                walked,
+            }
         })
     }
 }

@@ -271,6 +271,7 @@ pub(super) fn watched_row(line: &WatchLine) -> Vec<String> {
     if line.searchable {
         whom.push_str(", who find it by its names");
     }
+    whom.push(':');
     let how = match (line.state, line.hash) {
         (Some(State::Ready), Some(_)) => {
             let files = match line.files {
@@ -279,7 +280,7 @@ pub(super) fn watched_row(line: &WatchLine) -> Vec<String> {
             };
             let late = line.reason.as_ref();
             let late = late.map_or_else(String::new, |reason| format!("; {reason}"));
-            format!("shared: {files}, {}{late}", format::bytes(line.bytes))
+            format!("shared, {files}, {}{late}", format::bytes(line.bytes))
         }
         (Some(state), _) => how(Some(state), line.reason.as_ref()),
         (None, _) => "to be shared anew whenever it changes".to_owned(),
@@ -351,7 +352,7 @@ mod tests {
         };
         assert_eq!(
             watched_row(&watched).join(" "),
-            "/films for peers of the address book, who find it by its names shared: 1 file, 1.0 kB"
+            "/films for peers of the address book, who find it by its names: shared, 1 file, 1.0 kB"
         );
         let event = "watching";
         let line = watched;

@@ -1,6 +1,7 @@
 //! `openapi.json` against what the node answers, and both against `docs/control.md`.
 
 mod files;
+mod kept;
 mod schema;
 
 use std::{collections::BTreeSet, num::NonZeroU32};
@@ -22,7 +23,6 @@ use super::{
 use crate::{
     commons::{Commons, CommonsChange},
     forwarding::{self, ForwardAsk},
-    kept::{self, ExposeLine, ForwardLine, KeptLines, ServiceChange, State, UploadLine, WatchLine},
     operations::{Failed, FailureKind, Ping, Services, Speed, Step, Why},
     pairing::{self, PairAsk},
     pins::{Freed, PinLine, PinLines, StoreLine},
@@ -594,58 +594,6 @@ fn every_key_about_shared_content_is_documented_and_no_other() {
     for step in [progress, hint, got, GetStep::Pinned { pin }, failed] {
         let step = serde_json::to_value(step).unwrap();
         check(&step, &schema("GetStep"), "GetStep");
-    }
-}
-
-#[test]
-fn every_key_about_kept_services_is_documented_and_no_other() {
-    let text = |text: &str| text.to_owned();
-    let lines = KeptLines {
-        expose: vec![ExposeLine {
-            name: text("web"),
-            target: text("127.0.0.1:80"),
-            allow: vec![text("anna")],
-            limit: Some(text("20mbit")),
-            state: Some(State::Waiting),
-            reason: Some(text("a")),
-        }],
-        forward: vec![ForwardLine {
-            service: text("nas/web"),
-            listen: text("127.0.0.1:9000"),
-            state: Some(State::Failed),
-            reason: None,
-        }],
-        watch: vec![WatchLine {
-            folder: text("/films"),
-            public: true,
-            searchable: true,
-            state: Some(State::Ready),
-            reason: Some(text("a")),
-            hash: Some(Hash::of(b"")),
-            files: 1,
-            bytes: 1,
-        }],
-        upload: UploadLine {
-            limits: vec![text("2mbit")],
-            now: Some(text("2mbit")),
-        },
-        trouble: Some(text("a")),
-    };
-    let change = ServiceChange {
-        at_ms: 1,
-        kind: kept::Kind::Forward,
-        service: text("nas/web"),
-        addr: text("127.0.0.1:9000"),
-        state: State::Ready,
-        reason: None,
-    };
-    for (name, value) in [
-        ("Services", serde_json::to_value(lines)),
-        ("ServiceChange", serde_json::to_value(change)),
-    ] {
-        let value = value.unwrap();
-        check(&value, &schema(name), name);
-        check_complete(&value, &schema(name), name);
     }
 }
 

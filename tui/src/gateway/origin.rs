@@ -135,10 +135,17 @@ pub(super) struct Want {
 
 type Outcome = Option<Result<(), Arc<OriginError>>>;
 
+#[derive(Clone, Debug)]
+struct Fetch {
+    begun: Instant,
+    /// None as long as it is not over.
+    outcome: watch::Receiver<Outcome>,
+}
+
 /// What is fetched from origins, all of it whoever stops reading, and what came of it.
 #[derive(Debug)]
 pub(super) struct Origins {
-    fetches: Mutex<BTreeMap<(OriginUrl, Hash), (Instant, watch::Receiver<Outcome>)>>,
+    fetches: Mutex<BTreeMap<(OriginUrl, Hash), Fetch>>,
     turn: Semaphore,
 }
 
@@ -173,18 +180,25 @@ impl Origins {
     ) -> watch::Receiver<Outcome> {
         let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        fetches.retain(|_, (begun, outcome)| match &*outcome.borrow() {
-            None => outcome.has_changed().is_ok(),
+        fetches.retain(|_, it| match &*it.outcome.borrow() {
+            None => it.outcome.has_changed().is_ok(),
             Some(Ok(())) => false,
-            Some(Err(_)) => now < *begun + FORGET,
+            Some(Err(_)) => now < it.begun + FORGET,
         });
         let key = (url.clone(), want.hash);
-        if let Some((_, there)) = fetches.get(&key) {
-            return there.clone();
+        if let Some(there) = fetches.get(&key) {
+            return there.outcome.clone();
         }
         let (tell, told) = watch::channel(None);
         if fetches.len() < MAX_REMEMBERED {
-            fetches.insert(key, (now, told.clone()));
+            let outcome = told.clone();
+            fetches.insert(
+                key,
+                Fetch {
+                    begun: now,
+                    outcome,
+                },
+            );
         }
         let (origins, url, sharing) = (self.clone(), url.clone(), sharing.clone());
         #[expect(clippy::disallowed_methods, reason = "the shell")]

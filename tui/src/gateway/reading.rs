@@ -43,7 +43,7 @@ impl Reading {
             size: Some(self.file.size),
             public: self.file.public,
         };
-        self.gateway.from_origin(&origin, want, why).await?;
+        self.gateway.ask_origin(&origin, want, why).await?;
         Ok(self.of_peers().await?)
     }
 
