@@ -117,7 +117,6 @@ use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command, Globals};
 use failure::Failure;
-use screen::Screen;
 
 use crate::book::Trust;
 
@@ -145,7 +144,11 @@ pub fn main() -> ExitCode {
     }
     #[cfg(target_os = "linux")]
     raise_descriptor_limit();
-    match run(command, &globals, &screen, started_at) {
+    let ran = match command {
+        None => block_on(dashboard::run(&globals, &screen)),
+        Some(command) => run(command, &globals, started_at),
+    };
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             out::failure(&failure);
@@ -154,15 +157,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(
-    command: Option<Command>,
-    globals: &Globals,
-    screen: &Screen,
-    started_at: Instant,
-) -> Result<(), Failure> {
-    let Some(command) = command else {
-        return block_on(dashboard::run(globals, screen));
-    };
+fn run(command: Command, globals: &Globals, started_at: Instant) -> Result<(), Failure> {
     match command {
         #[cfg(unix)]
         Command::Up(args) if args.detach => background::start(globals, &args),

@@ -339,13 +339,7 @@ impl Watched {
             }
             Output::SendRelay {
                 to, hidden, bytes, ..
-            } => {
-                assert!(bytes.len() <= intro::PACKET_LEN);
-                assert!(*hidden || !self.relay_only, "relay_only tells no address");
-                if !hidden {
-                    self.check_wanted(*to, PathPolicy::RelayOnly);
-                }
-            }
+            } => self.check_signal(*to, *hidden, bytes),
             Output::Admit { peer, addr } => {
                 self.check_wanted(*peer, PathPolicy::RelayOnly);
                 assert!(self.seen.contains(addr), "{addr} was never heard of");
@@ -388,6 +382,15 @@ impl Watched {
     /// There are no such paths to peers of that policy.
     fn check_wanted(&self, peer: PeerId, without: PathPolicy) {
         assert_ne!(self.policies.get(&peer), Some(&without), "not wanted");
+    }
+
+    /// Whoever keeps to relays has them tell no address.
+    fn check_signal(&self, to: PeerId, hidden: bool, bytes: &[u8]) {
+        assert!(bytes.len() <= intro::PACKET_LEN);
+        assert!(hidden || !self.relay_only, "relay_only tells no address");
+        if !hidden {
+            self.check_wanted(to, PathPolicy::RelayOnly);
+        }
     }
 
     /// The peer's direct path was given up, if there was one.

@@ -128,11 +128,8 @@ pub enum RelayEvent {
 #[derive(Debug)]
 enum Command {
     Dial(Place),
-    Signal {
-        to: PeerId,
-        hidden: bool,
-        payload: Payload,
-    },
+    /// A SIGNAL.
+    Signal(Box<ToRelay>),
     /// Something about the Mainline DHT.
     Ask(Box<ToRelay>),
     KeepAlive,
@@ -171,11 +168,12 @@ impl RelayHandle {
     /// Has the relay carry `payload` to a peer, and open the lane to it; if `hidden`, it tells the peer no address of ours. Lost while
     /// the relay is down: repeat what matters.
     pub fn signal(&self, to: PeerId, hidden: bool, payload: Payload) {
-        self.send(Command::Signal {
+        let signal = ToRelay::Signal {
             to,
             hidden,
             payload,
-        });
+        };
+        self.send(Command::Signal(Box::new(signal)));
     }
 
     /// Has the relay do something in the Mainline DHT. Lost while the relay is down.
@@ -206,7 +204,7 @@ impl RelayHandle {
     fn send(&self, command: Command) {
         let spared = match command {
             Command::Dial(_) | Command::NetworkChanged | Command::Greet(_) | Command::Leave => 0,
-            Command::Signal { .. } | Command::Ask(_) | Command::KeepAlive => RESERVED,
+            Command::Signal(_) | Command::Ask(_) | Command::KeepAlive => RESERVED,
         };
         if self.commands.capacity() <= spared || self.commands.try_send(command).is_err() {
             tracing::debug!("a command to the relay's task was dropped: too many wait");

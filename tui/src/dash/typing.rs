@@ -65,7 +65,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
 }
 
 /// Applies what was typed; while it is wrong, the last right filter stays.
-pub(super) fn read_filter(model: &mut Model) {
+fn read_filter(model: &mut Model) {
     let Some(Overlay::Filter {
         about,
         input,

@@ -26,7 +26,7 @@ use super::{
     sort::{Column, Sort},
     tabs::View,
     transfers, tunnels,
-    typing::{paste, read_filter, type_key},
+    typing::{paste, type_key},
     view::{has_rings, report_lines, rings_field},
     window::Window,
     words::{Standing, Words},

@@ -41,19 +41,11 @@ impl Inbox {
             match command {
                 Command::Dial(place) => return Interrupt::Dial(place),
                 Command::NetworkChanged => return Interrupt::NetworkChanged,
-                Command::Signal {
-                    to,
-                    hidden,
-                    payload,
-                } => {
+                Command::Signal(signal) => {
                     if self.waiting.len() >= WAITING_SIGNALS {
                         self.waiting.pop_front();
                     }
-                    self.waiting.push_back(ToRelay::Signal {
-                        to,
-                        hidden,
-                        payload,
-                    });
+                    self.waiting.push_back(*signal);
                 }
                 Command::Greet(greeting) => self.greeting = Some(greeting),
                 Command::Ask(_) | Command::KeepAlive | Command::Leave => {}

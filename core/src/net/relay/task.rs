@@ -293,20 +293,7 @@ impl Task {
                 }
                 command = self.inbox.commands.recv() => match command {
                     None => return Err(End::Stop),
-                    Some(Command::Signal {
-                        to,
-                        hidden,
-                        payload,
-                    }) => {
-                        let signal = ToRelay::Signal {
-                            to,
-                            hidden,
-                            payload,
-                        };
-                        session.write(&[signal]).await?;
-                        continue;
-                    }
-                    Some(Command::Ask(frame)) => {
+                    Some(Command::Signal(frame) | Command::Ask(frame)) => {
                         session.write(&[*frame]).await?;
                         continue;
                     }
