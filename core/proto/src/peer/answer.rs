@@ -11,7 +11,7 @@ use crate::{
     session::Session,
     sources::Title,
     stale,
-    wire::intro::{AckPacket, IntroBody, PACKET_LEN},
+    wire::intro::{AckPacket, Description, IntroBody, PACKET_LEN},
 };
 
 /// The peer was met: a round begins.
@@ -49,10 +49,7 @@ impl Peer {
         self.contact
             .note_source(ctx.local, source, self.state.path().is_some());
         self.sessions.drop_attempt(ctx.session_indices);
-        if self.is_refused() && body.description.direct {
-            self.allowed_again(ctx);
-        }
-        self.remote = Some(body.description.clone());
+        self.learn(ctx, body.description.clone());
         if let rtt @ 1.. = body.description.relay_rtt_ms {
             self.contact.told_rtt(Duration::from_millis(rtt.into()));
         }
@@ -119,15 +116,21 @@ impl Peer {
             self.contact
                 .measured(ctx.now.saturating_duration_since(sent));
         }
-        if self.is_refused() && description.direct {
-            self.allowed_again(ctx);
-        }
-        self.remote = Some(description);
+        self.learn(ctx, description);
         self.adopt(ctx, session);
         self.enter_round(ctx, source, sent);
         // Something may have been learnt since the hello left.
         self.tell_offer(ctx);
         Some(Met { opened: true })
+    }
+
+    /// What the peer says of itself. What it took to be direct does not count while the peer did not want that.
+    fn learn(&mut self, ctx: &Context<'_>, description: Description) {
+        let refused = self.remote.as_ref().is_some_and(|before| !before.direct);
+        if refused && description.direct && self.state.path().is_none() {
+            self.effort.begin(ctx.now);
+        }
+        self.remote = Some(description);
     }
 
     fn adopt(&mut self, ctx: &mut Context<'_>, session: Session) {

@@ -68,7 +68,7 @@ impl Peer {
     }
 
     /// The peer wants direct paths again. What it took to be direct does not count while that was not wanted.
-    pub(super) fn allowed_again(&mut self, ctx: &Context<'_>) {
+    fn allowed_again(&mut self, ctx: &Context<'_>) {
         if self.state.path().is_none() {
             self.effort.begin(ctx.now);
         }
