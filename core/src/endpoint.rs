@@ -295,7 +295,7 @@ impl Endpoint {
     /// Does something with one of a peer's pairs, as a snapshot shows them: see [`PairAction`]. It lasts as long as the link to the
     /// peer, at the longest; where relays alone are wanted, or the node knows no such pair, nothing happens. A
     /// forced pair is for what this node sends: what it gets comes by the way that the peer chooses.
-    /// [`EventKind::PairReleased`](crate::EventKind::PairReleased) tells of one that fell silent.
+    /// [`EventKind::PairReleased`] tells of one that fell silent.
     pub async fn choose_pair(&self, peer: PeerId, pair: &CandidatePair, action: PairAction) {
         let (remote, tcp) = (pair.remote, pair.is_tcp());
         let choose = Command::Pair {

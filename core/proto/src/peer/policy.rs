@@ -70,9 +70,9 @@ impl Peer {
             State::Direct(_) => self.announce_route(ctx),
             State::Probing | State::Relayed => {
                 self.announce_route(ctx);
+                // What it took to be direct does not count while that was not wanted.
+                self.effort.begin(ctx.now);
                 if self.demand.is_wanted() && self.consents(ctx.local) {
-                    // What it took to be direct does not count while that was not wanted.
-                    self.effort.begin(ctx.now);
                     self.rounds.begin_anew();
                     self.retry(ctx);
                 } else {
