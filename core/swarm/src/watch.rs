@@ -1,7 +1,7 @@
 //! Folders whose content is shared anew whenever it changes: [`Watches`].
 //!
-//! [`settling`] decides in virtual time when a folder is looked at and shared, and what of it is not yet written and stays out;
-//! [`notices`] are the system's, [`pass`] reads. A file that stayed the same is not read again. What the folder was before is shared no
+//! `settling` decides in virtual time when a folder is looked at and shared, and what of it is not yet written and stays out;
+//! `notices` are the system's, `pass` reads. A file that stayed the same is not read again. What the folder was before is shared no
 //! more: whoever has that link is told so, and whoever lists or searches what is shared finds the new one.
 
 mod notices;
