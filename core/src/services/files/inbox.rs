@@ -91,9 +91,13 @@ impl Inbox {
                 control,
                 offer,
             }),
-            (_, FromSender::Entries(_) | FromSender::Listed | FromSender::Sent { .. }) => {
-                Err(lied("it offers nothing"))
-            }
+            (
+                _,
+                FromSender::Entries(_)
+                | FromSender::Listed
+                | FromSender::Sent { .. }
+                | FromSender::Cancelled,
+            ) => Err(lied("it offers nothing")),
         }
     }
 

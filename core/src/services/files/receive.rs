@@ -88,7 +88,7 @@ pub(super) async fn take(offered: Offered, progress: &Progress) -> Result<Report
     }
 }
 
-/// A sender that sends no more says so by how it hangs up.
+/// A sender that sends no more also says so by how it hangs up.
 fn told(error: ReceiveError) -> ReceiveError {
     if let ReceiveError::Connection(ConnectionError::ApplicationClosed(closed)) = &error
         && closed.error_code == CANCELLED.into()
@@ -110,7 +110,9 @@ async fn say_why(error: &ReceiveError, control: Control, connection: &Connection
         }
         ReceiveError::Displaced => trouble(error.to_string(), control, connection).await,
         ReceiveError::Cancelled => trouble(CANCELLED_THERE.to_owned(), control, connection).await,
-        ReceiveError::Connection(_) | ReceiveError::Refused | ReceiveError::CancelledThere => {}
+        // The sender waits for it.
+        ReceiveError::CancelledThere => connection.close(CANCELLED, b""),
+        ReceiveError::Connection(_) | ReceiveError::Refused => {}
     }
 }
 
@@ -187,6 +189,7 @@ async fn list(
         let some = match control.read().await? {
             FromSender::Entries(some) => some,
             FromSender::Listed => break,
+            FromSender::Cancelled => return Err(ReceiveError::CancelledThere),
             FromSender::Offer(_) | FromSender::Sent { .. } => return Err(lied(NoMessage)),
         };
         for entry in some {
@@ -252,6 +255,7 @@ async fn data(
                     FromSender::Sent { streams } if usize::from(streams) <= STREAMS => {
                         announced = Some(usize::from(streams));
                     }
+                    FromSender::Cancelled => return Err(ReceiveError::CancelledThere),
                     FromSender::Sent { .. } | FromSender::Offer(_) | FromSender::Entries(_) | FromSender::Listed => {
                         return Err(lied(NoMessage));
                     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -57,20 +58,14 @@ pub async fn send(
     let there = control.there().await?;
     let mut report = Report::default();
     let queue = Queue::new(selection.items, there, progress, &mut report);
-    let sending = transmit(
+    let sent = transmit(
         connection,
         &mut control,
         queue.clone(),
         progress,
         &mut report,
-    );
-    let sent = tokio::select! {
-        sent = sending => sent,
-        () = progress.valve().cancelled() => {
-            connection.close(CANCELLED, b"cancelled by the sender");
-            return Err(SendError::Cancelled);
-        }
-    };
+    )
+    .await;
     if let Err(error) = sent {
         return Err(control.reason(error).await);
     }
@@ -92,12 +87,20 @@ async fn transmit(
     }
     let mut opened = 0;
     let mut is_sent = false;
+    let mut cancelled = pin!(progress.valve().cancelled());
     loop {
         if streams.is_empty() && !is_sent {
             is_sent = true;
             control.write(&FromSender::Sent { streams: opened }).await?;
         }
         tokio::select! {
+                    () = &mut cancelled => {
+                        // What is said by closing alone may get lost behind the data.
+                        let _ = control.write(&FromSender::Cancelled).await;
+                        let _ = timeout(PATIENCE, connection.closed()).await;
+                        connection.close(CANCELLED, b"cancelled by the sender");
+                        return Err(SendError::Cancelled);
+                    }
                     Some(ended) = streams.join_next() => {
                         opened += u8::from(ended.map_err(|_| ConnectionError::LocallyClosed)??);
                     }

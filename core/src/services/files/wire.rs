@@ -121,6 +121,8 @@ pub(super) enum FromSender {
     Sent {
         streams: u8,
     },
+    /// No more of it is sent.
+    Cancelled,
 }
 
 /// What the receiver says on the control stream.
@@ -185,6 +187,7 @@ const OFFER: u8 = 1;
 const ENTRIES: u8 = 2;
 const LISTED: u8 = 3;
 const SENT: u8 = 4;
+const CANCELLED: u8 = 5;
 const ACCEPTED: u8 = 16;
 const REFUSED: u8 = 17;
 const HAVE: u8 = 18;
@@ -236,6 +239,7 @@ impl FromSender {
             }
             Self::Listed => Out::of(LISTED).message(),
             Self::Sent { streams } => Out::of(SENT).u8(*streams).message(),
+            Self::Cancelled => Out::of(CANCELLED).message(),
         }
     }
 
@@ -262,6 +266,7 @@ impl FromSender {
             SENT => Self::Sent {
                 streams: from.u8()?,
             },
+            CANCELLED => Self::Cancelled,
             _ => return Err(NoMessage),
         };
         from.end().map(|()| parsed)
@@ -575,6 +580,7 @@ mod tests {
             entries(),
             FromSender::Listed,
             FromSender::Sent { streams: 4 },
+            FromSender::Cancelled,
         ] {
             assert_eq!(FromSender::parse(&message.emit()[4..]), Ok(message));
         }
