@@ -20,6 +20,21 @@ impl World {
         timeout(PATIENCE, kept).await.unwrap();
     }
 
+    /// Waits until it has heard who is a directory of the group.
+    async fn knows_a_directory(&self, state: &str, group: &str) {
+        let known = async {
+            loop {
+                let listed = self.done(state, &["group", "members", group]).await;
+                let marked = listed.lines.iter().filter(|it| it["directory"] == true);
+                if marked.count() == 1 {
+                    break;
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        timeout(PATIENCE, known).await.unwrap();
+    }
+
     /// The names that a search finds there.
     async fn finds(&self, state: &str, words: &[&str]) -> BTreeSet<String> {
         let done = self.run(state, &[&["search"], words].concat()).await;
@@ -207,6 +222,7 @@ async fn what_members_published_at_a_directory_is_found_while_they_are_away() {
     }
     let (first, second) = ("first film", "second film");
     world.keeps("directory", 2).await;
+    world.knows_a_directory("asker", "home").await;
     let found = world.done("asker", &["search", "film"]).await;
     let group = &found.lines[0]["groups"][0];
     assert_eq!(
@@ -214,9 +230,6 @@ async fn what_members_published_at_a_directory_is_found_while_they_are_away() {
         (&"both".into(), &3.into(), &1.into())
     );
     assert_eq!(names(rows(&found)), set(&[first, second]));
-    let listed = world.done("asker", &["group", "members", "home"]).await;
-    let marked = listed.lines.iter().filter(|it| it["directory"] == true);
-    assert_eq!(marked.count(), 1);
 
     // What is shared no more is withdrawn there.
     world.done("second", &["share", "--stop", second]).await;
