@@ -51,11 +51,14 @@ impl Place {
             self.root.create_dir_all(&path)?;
             self.root.open_dir(&path)
         };
-        let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        // Whoever is through takes the folder above away: before it is looked into, or while it is found to be there already.
+        let was_taken = |error: &io::Error| {
+            let kind = error.kind();
+            kind == io::ErrorKind::NotFound || kind == io::ErrorKind::AlreadyExists
+        };
         for _ in 0..ANEW {
             match open() {
-                // Whoever was through took the folder above away.
-                Err(error) if is_gone(&error) => {}
+                Err(error) if was_taken(&error) => {}
                 opened => return opened,
             }
         }
