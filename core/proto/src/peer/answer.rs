@@ -45,7 +45,7 @@ impl Peer {
             self.effort.begin(ctx.now);
         }
         self.sessions.note_intro(body.timestamp_ms);
-        self.earned.earn(PACKET_LEN);
+        self.earn_handshake(source);
         self.contact
             .note_source(ctx.local, source, self.state.path().is_some());
         self.sessions.drop_attempt(ctx.session_indices);
@@ -109,7 +109,7 @@ impl Peer {
             .ok()?;
         let initiation = self.sessions.take_hello(sent.is_some());
         let session = initiation.map(Initiation::into_session)?.ok()?;
-        self.earned.earn(PACKET_LEN);
+        self.earn_handshake(source);
         self.contact
             .note_source(ctx.local, source, self.state.path().is_some());
         if let (Source::Relay { .. }, Some(sent)) = (source, sent) {
@@ -122,6 +122,13 @@ impl Peer {
         // Something may have been learnt since the hello left.
         self.tell_offer(ctx);
         Some(Met { opened: true })
+    }
+
+    fn earn_handshake(&mut self, source: &Source) {
+        self.earned.earn(PACKET_LEN);
+        if let Source::Direct(pair) = source {
+            self.earned.note_handshake(pair.addr);
+        }
     }
 
     /// What the peer says of itself. What it took to be direct does not count while the peer did not want that.

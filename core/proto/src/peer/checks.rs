@@ -471,8 +471,8 @@ impl Checks {
     }
 
     /// Pays for a probe. An address that no relay attests may be a victim's until the peer has answered there: it gets a few, and
-    /// one more for each that came from there. One that nobody named may be where somebody on the path sends copies from: with
-    /// the answer, it gets three packets for one.
+    /// one more for each that came from there, and some for a hello or its answer. One that nobody named may be where somebody on
+    /// the path sends copies from: with the answer, it gets three packets for one.
     fn affords(&self, ctx: &mut Context<'_>, means: &mut Means<'_>, position: usize) -> bool {
         let check = &self.list[position];
         let ip = check.pair.addr.ip();
@@ -489,6 +489,9 @@ impl Checks {
         }
         if means.earned.has_answered(check.pair.addr) {
             return means.earned.pay(false);
+        }
+        if means.earned.pay_met(check.pair.addr) {
+            return true;
         }
         let there = || self.list.iter().filter(|at| at.pair.addr.ip() == ip);
         let sent: u32 = there().map(|other| other.probes).sum();

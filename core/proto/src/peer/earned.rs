@@ -6,12 +6,17 @@ use crate::{budget::Credit, io::Pair};
 
 /// Addresses at which the peer answered that are remembered.
 const MAX_ANSWERED: usize = 16;
+/// Probes to where a message of the handshake came from that need no share of the address: much shorter together than that one,
+/// whoever it came from.
+const MET_PROBES: u32 = 3;
 
 #[derive(Default)]
 pub(super) struct Earned {
     credit: Credit,
     /// Where the peer answered before, latest last: these addresses are no victims.
     answered: VecDeque<SocketAddr>,
+    /// Where the newest message of the handshake came from that came directly, and how many probes it still pays for there.
+    met: Option<(SocketAddr, u32)>,
 }
 
 impl Earned {
@@ -27,6 +32,23 @@ impl Earned {
     /// Pays for a probe, if there is enough.
     pub(super) fn pay(&mut self, attested: bool) -> bool {
         self.credit.pay(attested)
+    }
+
+    /// A message of the handshake came from there.
+    pub(super) fn note_handshake(&mut self, from: SocketAddr) {
+        self.met = Some((from, MET_PROBES));
+    }
+
+    /// Pays for a probe to where a message of the handshake came from.
+    pub(super) fn pay_met(&mut self, addr: SocketAddr) -> bool {
+        let left = self
+            .met
+            .as_mut()
+            .filter(|(met, left)| *met == addr && *left > 0);
+        left.is_some_and(|(_, left)| {
+            *left -= 1;
+            true
+        })
     }
 
     pub(super) fn has_answered(&self, addr: SocketAddr) -> bool {

@@ -24,8 +24,12 @@ const UNIX_MS: u64 = 1_790_000_000_000;
 fn machine() -> (Machine, Instant) {
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
     let now = Instant::now();
-    let machine = Machine::new(Settings {
-        key: SecretKey::from_seed(&[1; 32]),
+    (machine_of(1, now), now)
+}
+
+fn machine_of(number: u8, now: Instant) -> Machine {
+    Machine::new(Settings {
+        key: SecretKey::from_seed(&[number; 32]),
         access: Access::Anyone,
         relay_only: false,
         lan: false,
@@ -33,11 +37,10 @@ fn machine() -> (Machine, Instant) {
         tcp: true,
         bound: None,
         ports: Ports { v4: 40000, v6: 0 },
-        seed: [7; 32],
+        seed: [7 + number; 32],
         now,
         unix_ms: UNIX_MS,
-    });
-    (machine, now)
+    })
 }
 
 fn drain(machine: &mut Machine) -> Vec<Output> {
@@ -148,4 +151,81 @@ fn keys_without_end_from_one_network_take_a_bounded_number_of_peers_and_nobody_e
         assert!(machine.peer(id, later).is_some(), "an honest peer gave way");
     }
     assert!(machine.population().0 <= MAX_PEERS);
+}
+
+/// Machines on the internet, of which each has an address and no relay: what they send arrives a millisecond later.
+struct Plain {
+    now: Instant,
+    machines: Vec<(SocketAddr, Machine)>,
+    under_way: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+}
+
+impl Plain {
+    fn feed(&mut self, at: usize, input: Input<'_>) {
+        self.machines[at].1.handle(self.now, input);
+        self.send(at);
+    }
+
+    fn send(&mut self, at: usize) {
+        let (from, machine) = &mut self.machines[at];
+        for output in drain(machine) {
+            if let Output::SendDatagram { to, bytes, .. } = output {
+                self.under_way.push((*from, to, bytes));
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        self.now += ms(1);
+        for (source, to, bytes) in std::mem::take(&mut self.under_way) {
+            let at = self.machines.iter().position(|(addr, _)| *addr == to);
+            let datagram = Input::Datagram {
+                sock: Sock::MAIN,
+                source,
+                bytes: &bytes,
+            };
+            self.feed(at.unwrap(), datagram);
+        }
+        for at in 0..self.machines.len() {
+            self.machines[at].1.handle_timeout(self.now);
+            self.send(at);
+        }
+    }
+}
+
+#[test]
+fn whoever_is_dialled_by_address_is_direct_beside_many_at_the_same_one() {
+    let (home, start) = machine();
+    let behind_one = |number: u8| {
+        let addr = SocketAddr::from(([81, 2, 0, 1], 40000 + u16::from(number)));
+        (addr, machine_of(number, start))
+    };
+    let others = (2..42).map(behind_one);
+    let machines = std::iter::once((addr([90, 0, 0, 1]), home)).chain(others);
+    let mut plain = Plain {
+        now: start,
+        machines: machines.collect(),
+        under_way: Vec::new(),
+    };
+    // Half of them dial, and half are dialled.
+    for at in 1..plain.machines.len() {
+        let (from, to) = if at % 2 == 0 { (0, at) } else { (at, 0) };
+        let (addr, machine) = &plain.machines[to];
+        let dial = Input::Connect {
+            peer: machine.local().id,
+            relays: Vec::new(),
+            addrs: vec![*addr],
+        };
+        plain.feed(from, dial);
+    }
+    for _ in 0..1000 {
+        plain.step();
+    }
+    let ids: Vec<PeerId> = plain.machines.iter().map(|(_, it)| it.local().id).collect();
+    for at in 1..plain.machines.len() {
+        for (one, other) in [(0, at), (at, 0)] {
+            let view = plain.machines[one].1.peer(ids[other], plain.now).unwrap();
+            assert_eq!(view.state, crate::PeerState::Direct, "{one} to {other}");
+        }
+    }
 }
