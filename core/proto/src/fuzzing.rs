@@ -3,6 +3,7 @@
 //! The targets in `fuzz/` call them, and a test here replays the committed corpora through them on stable Rust.
 
 mod hostile;
+mod inputs;
 mod machine;
 
 use std::{fmt::Display, str::FromStr};

@@ -8,6 +8,7 @@ use std::{
 
 use arbitrary::{Arbitrary, Unstructured};
 
+use super::inputs::{News, Wish};
 use crate::{
     Access, NatBehavior, NatReport, PeerId, PortAllocation, RelayUrl, SecretKey,
     addr::LocalAddr,
@@ -56,7 +57,7 @@ pub(super) enum Step {
     Message {
         relay: u8,
         from: u8,
-        attested: Addr,
+        attested: Option<Addr>,
         bytes: Vec<u8>,
     },
     Gone {
@@ -99,6 +100,7 @@ pub(super) enum Step {
     },
     Traffic {
         peer: u8,
+        heard: bool,
     },
     SocketsOpened {
         first: u32,
@@ -119,6 +121,11 @@ pub(super) enum Step {
         what: OnTcp,
     },
     Listening(bool),
+    Wish {
+        peer: u8,
+        what: Wish,
+    },
+    News(News),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -261,7 +268,7 @@ impl Scene {
                 Input::RelayMessage {
                     relay: relay(at),
                     from: id(from),
-                    attested: Some(attested.get()),
+                    attested: attested.map(Addr::get),
                     bytes: &bytes,
                 }
             }
@@ -309,15 +316,17 @@ impl Scene {
                 sent_ms,
                 rtt_ms,
             } => self.silence(peer, [since_ms, sent_ms, rtt_ms]),
-            Step::Traffic { peer } => Input::Traffic {
+            Step::Traffic { peer, heard } => Input::Traffic {
                 peer: id(peer),
-                heard: false,
+                heard,
             },
             Step::Shutdown => Input::Shutdown,
             Step::Tcp { peer, tcp, what } => {
                 return self.on_tcp(id(peer), tcp.pair(), what);
             }
             Step::Listening(listening) => Input::Listening(listening),
+            Step::Wish { peer, what } => what.input(id(peer)),
+            Step::News(news) => news.input(),
         };
         self.handle(input);
     }
@@ -360,7 +369,7 @@ pub(super) fn key(at: u8) -> SecretKey {
     KEYS[at as usize % KEYS.len()].clone()
 }
 
-fn id(at: u8) -> PeerId {
+pub(super) fn id(at: u8) -> PeerId {
     key(at).id()
 }
 
