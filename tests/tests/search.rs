@@ -152,6 +152,68 @@ async fn what_is_marked_is_found_and_fetched_by_peers_of_the_book_and_by_nobody_
 }
 
 #[tokio::test]
+async fn what_a_peer_shares_is_fetched_by_its_name_and_followed_as_it_changes() {
+    let world = World::new().await;
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path().canonicalize().unwrap();
+    let (folder, into) = (home.join("Public"), home.join("in"));
+    fs::create_dir(&into).unwrap();
+    file(&folder.join("a"), "first");
+    file(&folder.join("b"), "stays");
+    let (attic, attic_ticket) = world.up("attic").await;
+    let (laptop, laptop_ticket) = world.up("laptop").await;
+    let add = ["add", "laptop", &laptop_ticket];
+    world.done("attic", &add).await;
+    world.done("laptop", &["add", "attic", &attic_ticket]).await;
+    let watch = ["share", "--watch", folder.to_str().unwrap(), "--searchable"];
+    world.done("attic", &watch).await;
+    let read = async |name: &str| fs::read_to_string(into.join(name)).unwrap_or_default();
+    let comes = async |name: &str, content: &str| {
+        while read(name).await != content {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+
+    let out = into.to_str().unwrap();
+    let nothing = world.run("laptop", &["get", "attic/Private"]).await;
+    assert_eq!(nothing.code, 8, "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("peerway browse attic"));
+    let of_a_link = ["get", &"0".repeat(64), "--follow"];
+    assert_eq!(world.run("laptop", &of_a_link).await.code, 2);
+    let listed = async {
+        while world.finds("laptop", &["Public"]).await.is_empty() {}
+    };
+    timeout(PATIENCE, listed).await.unwrap();
+    world
+        .done("laptop", &["get", "attic/Public/b", "-o", out])
+        .await;
+    assert_eq!(read("b").await, "stays");
+
+    let get = ["get", "attic/Public", "--follow", "-o", out];
+    let mut following = world.start("laptop", &get);
+    assert_eq!(following.line().await["event"], "got");
+    assert_eq!(read("Public/a").await, "first");
+    file(&folder.join("a"), "second");
+    file(&folder.join("c"), "new");
+    fs::remove_file(folder.join("b")).unwrap();
+    let changed = async {
+        comes("Public/a", "second").await;
+        comes("Public/c", "new").await;
+    };
+    timeout(PATIENCE, changed).await.unwrap();
+    assert_eq!(read("Public/b").await, "stays");
+    // Where the peer is away meanwhile nothing ends.
+    attic.terminate().await;
+    file(&folder.join("a"), "third");
+    let (attic, _) = world.up("attic").await;
+    timeout(PATIENCE, comes("Public/a", "third")).await.unwrap();
+    following.terminate().await;
+    for running in [attic, laptop] {
+        running.terminate().await;
+    }
+}
+
+#[tokio::test]
 async fn members_of_a_group_find_what_is_public_where_strangers_are_not_let_in() {
     let world = World::new().await;
     let folder = tempfile::tempdir().unwrap();

@@ -59,7 +59,7 @@ pub(super) use services::{
 pub(super) use services::{Login, Ssh};
 #[cfg(unix)]
 pub(super) use share::{BrowseArgs, GatewayArgs, SearchArgs};
-pub(super) use share::{GcArgs, GetArgs, PinArgs, ShareArgs, UnpinArgs};
+pub(super) use share::{GcArgs, GetArgs, PinArgs, ShareArgs, Sought, UnpinArgs};
 #[cfg(unix)]
 pub(super) use transfers::TransfersArgs;
 #[cfg(unix)]
@@ -68,6 +68,8 @@ use values::event_filter;
 use values::percent;
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 use values::range;
+#[cfg(unix)]
+pub(super) use values::ArgError;
 pub(super) use values::{Allowed, Limited, Offered, PeerName, Service, is_start_of_id};
 use values::{address, code_or_folder, file_name, measurement, seconds, size, time};
 

@@ -231,6 +231,25 @@ pub(super) enum Failure {
     Share(#[from] ShareError),
     #[error(transparent)]
     Get(#[from] GetError),
+    #[error(
+        "{peer} lets this computer find nothing called {name}: `peerway browse {peer}` lists what it does"
+    )]
+    #[cfg(unix)]
+    NothingCalled { peer: String, name: String },
+    #[error(
+        "{peer} has {count} different things called {name}: `peerway browse {peer}` lists the link of each"
+    )]
+    #[cfg(unix)]
+    SeveralCalled {
+        peer: String,
+        name: String,
+        count: usize,
+    },
+    #[error(
+        "a link or a hash names one state of something, which is never another: --follow takes PEER/NAME, as in nas/Public"
+    )]
+    #[cfg(unix)]
+    FollowsName,
     /// By the name of the address book.
     #[error("{0} has it not any more, or does not let this node have it")]
     NotThere(String),
@@ -321,6 +340,10 @@ impl Failure {
             | Self::SeveralPeers { .. } => USAGE,
             #[cfg(unix)]
             Self::NodeGet { kind, .. } => node_get(*kind),
+            #[cfg(unix)]
+            Self::NothingCalled { .. } => REFUSED,
+            #[cfg(unix)]
+            Self::SeveralCalled { .. } | Self::FollowsName => USAGE,
             Self::Interrupted => INTERRUPTED,
             #[cfg(unix)]
             Self::NoNode => NO_NODE,

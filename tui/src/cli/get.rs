@@ -1,6 +1,9 @@
 //! `peerway get`: fetches what a link names from all who have some of it.
 
 #[cfg(unix)]
+pub(super) mod named;
+
+#[cfg(unix)]
 use std::path;
 use std::{convert::Infallible, future::pending, path::Path};
 
@@ -13,7 +16,7 @@ use serde::Serialize;
 use tokio::{sync::broadcast::error::RecvError, time::Instant};
 
 use super::{
-    args::{GetArgs, Globals},
+    args::{GetArgs, Globals, Sought},
     failure::Failure,
     keep::limited,
     node::Node,
@@ -34,25 +37,34 @@ pub(super) async fn run(globals: &Globals, args: &GetArgs) -> Result<(), Failure
     let output = args.output.as_deref().unwrap_or_else(|| Path::new("."));
     let mut target = Target::at(output);
     target.overwrite = args.overwrite;
+    let wanted = match &args.what {
+        #[cfg(unix)]
+        Sought::Wanted(_) if args.follow => return Err(Failure::FollowsName),
+        Sought::Wanted(wanted) => wanted,
+        #[cfg(unix)]
+        Sought::Named(named) => return named::run(globals, args, target, named).await,
+    };
     #[cfg(unix)]
     if !args.stay
         && let Some(client) = attach::willing(globals).await?
     {
-        return by_node(globals, args, target, &client).await;
+        let wanted = wanted.clone();
+        return by_node(globals, wanted, target, &client).await.map(drop);
     }
-    by_itself(globals, args, &target).await
+    by_itself(globals, args, wanted, &target).await
 }
 
 /// The node that runs here fetches it, with its identity and its links.
 #[cfg(unix)]
 async fn by_node(
     globals: &Globals,
-    args: &GetArgs,
+    wanted: Wanted,
     target: Target,
     client: &Client,
-) -> Result<(), Failure> {
+) -> Result<Got, Failure> {
+    let hash = wanted.hash();
     let ask = GetAsk {
-        link: args.link.clone(),
+        link: wanted,
         folder: path::absolute(&target.folder)?,
         name: target.name,
         overwrite: target.overwrite,
@@ -77,7 +89,8 @@ async fn by_node(
         got = shown(globals.json, &progress, fetching) => got?,
         () = interrupted() => return Err(Failure::Interrupted),
     };
-    say(globals, args.link.hash(), &got, began)
+    say(globals, hash, &got, began)?;
+    Ok(got)
 }
 
 /// What the node says last, unless it failed; how far it is meanwhile is shown.
@@ -109,8 +122,13 @@ pub(super) async fn last(
 }
 
 /// A node for the duration of the command fetches it.
-async fn by_itself(globals: &Globals, args: &GetArgs, target: &Target) -> Result<(), Failure> {
-    let relays = match &args.link {
+async fn by_itself(
+    globals: &Globals,
+    args: &GetArgs,
+    wanted: &Wanted,
+    target: &Target,
+) -> Result<(), Failure> {
+    let relays = match wanted {
         Wanted::Link(link) => {
             let provider = link.providers.first().ok_or(GetError::NoProvider)?;
             super::node::relays_for(globals, provider)
@@ -125,12 +143,12 @@ async fn by_itself(globals: &Globals, args: &GetArgs, target: &Target) -> Result
         let (progress, began) = (Progress::default(), Instant::now());
         let getting = async {
             let known = node.book().book();
-            let link = Asked::link(&args.link, &sharing, known, node.groups()).await?;
+            let link = Asked::link(wanted, &sharing, known, node.groups()).await?;
             sharing.get(&link, target, &progress).await
         };
         let got = shown(globals.json, &progress, getting).await;
         let got = got.map_err(|error| by_name(error.into(), &node))?;
-        say(globals, args.link.hash(), &got, began)?;
+        say(globals, wanted.hash(), &got, began)?;
         if args.stay {
             out::hint("it is served to others who fetch it: Ctrl-C ends that");
             pending::<()>().await;

@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 use std::net::SocketAddr;
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{ValueHint, builder::FalseyValueParser};
 #[cfg(unix)]
@@ -13,7 +13,7 @@ use peerway_swarm::share::Link;
 use super::{PeerName, completion, seconds, values::server};
 use super::{size, time, values::upload_limit};
 #[cfg(unix)]
-use crate::gateway::origin::OriginUrl;
+use crate::{cli::get::named::Named, gateway::origin::OriginUrl};
 use crate::{kept::LimitPart, shares::Wanted};
 
 #[derive(Debug, clap::Args)]
@@ -54,8 +54,9 @@ pub(in crate::cli) struct ShareArgs {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct GetArgs {
-    /// Link that `peerway share` printed, or a hash: peers of the address book and members of groups are asked who has it
-    pub(in crate::cli) link: Wanted,
+    /// Link that `peerway share` printed, or a hash: peers of the address book and members of groups are asked who has it; or PEER/NAME for what a peer lets this computer find
+    #[arg(value_name = "WHAT")]
+    pub(in crate::cli) what: Sought,
 
     /// Folder to put it into, or what it is to be called [default: this folder, and the name that the link says]
     #[arg(short, long, value_name = "PATH", env = "PEERWAY_OUTPUT", value_hint = ValueHint::AnyPath)]
@@ -68,6 +69,33 @@ pub(in crate::cli) struct GetArgs {
     /// Go on serving it to others who fetch it, until Ctrl-C
     #[arg(long, env = "PEERWAY_STAY", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) stay: bool,
+
+    /// Of PEER/NAME, fetch each later state over the one before, until Ctrl-C; what went there stays here
+    #[cfg(unix)]
+    #[arg(long, env = "PEERWAY_FOLLOW", value_parser = FalseyValueParser::new(), conflicts_with = "stay")]
+    pub(in crate::cli) follow: bool,
+}
+
+/// What is to be fetched.
+#[derive(Clone, Debug)]
+pub(in crate::cli) enum Sought {
+    Wanted(Wanted),
+    #[cfg(unix)]
+    Named(Named),
+}
+
+impl FromStr for Sought {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        #[cfg(unix)]
+        if text.contains('/') {
+            let named = text.parse::<Named>();
+            return named.map(Self::Named).map_err(|error| error.to_string());
+        }
+        let wanted = text.parse::<Wanted>();
+        wanted.map(Self::Wanted).map_err(|error| error.to_string())
+    }
 }
 
 #[derive(Debug, clap::Args)]

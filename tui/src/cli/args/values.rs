@@ -273,6 +273,11 @@ pub(in crate::cli) enum ArgError {
         "a service is PEER/NAME: the peer's name, ticket or id, a slash, and the name it exposes"
     )]
     NoSlash,
+    #[error(
+        "what a peer shares is PEER/NAME: the peer's name, ticket or id, a slash, and the name that `peerway browse PEER` shows"
+    )]
+    #[cfg(unix)]
+    NoName,
     #[error(transparent)]
     Name(#[from] ParseNameError),
     #[error(
