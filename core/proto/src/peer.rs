@@ -186,11 +186,11 @@ impl Peer {
         addrs: Vec<SocketAddr>,
     ) {
         self.demand.dial();
-        let was_placed = self.contact.is_placed();
+        let was_placed = self.contact.is_placed(ctx.local);
         let has_news = relays.iter().any(|relay| !self.contact.concerns(relay));
         self.contact.meet_at(relays);
         self.contact.dial_at(addrs);
-        let is_found = !was_placed && self.contact.is_placed();
+        let is_found = !was_placed && self.contact.is_placed(ctx.local);
         let is_calling = self.sessions.is_calling();
         let turned_away = self.sessions.turned_away().filter(|_| has_news);
         match (&self.state, turned_away) {
@@ -559,7 +559,7 @@ impl Peer {
     /// When nothing of the peer is of use any more, but [`Peer::newest_intro_ms`]: whom we looked for ourselves we may look for
     /// again, and are faster with what we know.
     pub(crate) fn forgotten_at(&self) -> Option<Instant> {
-        let knows = self.demand.is_dialled() || self.contact.is_found();
+        let knows = self.demand.is_dialled() || self.contact.was_found();
         (self.is_idle() && !knows).then(|| self.told.since() + SHOWN)
     }
 

@@ -63,13 +63,13 @@ pub(super) use share::{GcArgs, GetArgs, PinArgs, ShareArgs, Sought, UnpinArgs};
 #[cfg(unix)]
 pub(super) use transfers::TransfersArgs;
 #[cfg(unix)]
+pub(super) use values::ArgError;
+#[cfg(unix)]
 use values::event_filter;
 #[cfg(all(feature = "demo", target_os = "linux"))]
 use values::percent;
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 use values::range;
-#[cfg(unix)]
-pub(super) use values::ArgError;
 pub(super) use values::{Allowed, Limited, Offered, PeerName, Service, is_start_of_id};
 use values::{address, code_or_folder, file_name, measurement, seconds, size, time};
 

@@ -83,8 +83,8 @@ pub enum Whereabouts {
 
 impl Contact {
     /// Whether anything says where the peer is.
-    pub(super) fn is_placed(&self) -> bool {
-        !self.relays.is_empty() || self.has_addrs()
+    pub(super) fn is_placed(&self, local: &Local) -> bool {
+        !self.relays.is_empty() || self.has_addrs(local)
     }
 
     /// Why nothing that may be used says where the peer is.
@@ -145,22 +145,29 @@ impl Contact {
         is_news
     }
 
-    pub(super) fn is_found(&self) -> bool {
+    /// Whether it was found on a network of ours, also if we have left that since.
+    pub(super) fn was_found(&self) -> bool {
         !self.found.is_empty()
     }
 
+    /// Where it was found on a network that we are still in.
+    fn neighbours(&self, local: &Local) -> impl Iterator<Item = SocketAddr> {
+        let found = self.found.iter().copied();
+        found.filter(|addr| local.is_neighbour(*addr))
+    }
+
     /// Addresses to say hello to without a relay.
-    pub(super) fn addrs(&self) -> Vec<SocketAddr> {
+    pub(super) fn addrs(&self, local: &Local) -> Vec<SocketAddr> {
         if self.by_relays_alone {
             return Vec::new();
         }
-        let mut addrs = self.addrs.clone();
-        addrs.extend(self.found.iter().filter(|addr| !self.addrs.contains(addr)));
-        addrs
+        let found = self.neighbours(local);
+        let found = found.filter(|addr| !self.addrs.contains(addr));
+        self.addrs.iter().copied().chain(found).collect()
     }
 
-    pub(super) fn has_addrs(&self) -> bool {
-        !(self.by_relays_alone || self.addrs.is_empty() && self.found.is_empty())
+    pub(super) fn has_addrs(&self, local: &Local) -> bool {
+        !self.by_relays_alone && (!self.addrs.is_empty() || self.neighbours(local).next().is_some())
     }
 
     /// The relay of this link.

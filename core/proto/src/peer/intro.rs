@@ -33,7 +33,7 @@ impl Peer {
     fn dial_after(&mut self, ctx: &mut Context<'_>, failure: Option<Failure>) {
         self.effort.begin(ctx.now);
         let looks = ctx.local.lan && !self.demand.keeps_to_relays(ctx.local);
-        if !self.contact.is_placed() && !looks {
+        if !self.contact.is_placed(ctx.local) && !looks {
             let nowhere = self.contact.nowhere();
             return self.fail(ctx, nowhere);
         }
@@ -56,7 +56,7 @@ impl Peer {
             .extend(needed.map(|relay| Output::NeedRelay { relay }));
         let mut initiation = None;
         if self.contact.live_via(ctx.local).is_some()
-            || self.contact.has_addrs()
+            || self.contact.has_addrs(ctx.local)
             || self.state.path().is_some()
             || !self.tcp_pairs.open().is_empty()
         {
@@ -102,7 +102,7 @@ impl Peer {
     pub(super) fn send_intro(&mut self, ctx: &mut Context<'_>, by_relay: bool) {
         let live = self.contact.live_via(ctx.local);
         let via = live.clone().filter(|_| by_relay);
-        let mut addrs = self.contact.addrs();
+        let mut addrs = self.contact.addrs(ctx.local);
         let has_addrs = !addrs.is_empty();
         let Some(attempt) = &mut self.sessions.attempt else {
             return;
@@ -147,7 +147,7 @@ impl Peer {
         self.presence.unreached_since(attempt.sent());
         let unanswered = self.state.is_greeting() || !self.sessions.stand();
         let out_of_reach = self.presence.is_unreached() && (unanswered || self.demand.is_awaited());
-        if self.state.is_greeting() && !self.contact.is_placed() {
+        if self.state.is_greeting() && !self.contact.is_placed(ctx.local) {
             let nowhere = self.contact.nowhere();
             self.fail(ctx, nowhere);
         } else if unanswered && number < INTRO_ATTEMPTS
@@ -155,7 +155,8 @@ impl Peer {
         {
             self.attempt(ctx, number + 1);
         } else if self.state.is_greeting() {
-            let reached = self.contact.live_via(ctx.local).is_some() || self.contact.has_addrs();
+            let reached =
+                self.contact.live_via(ctx.local).is_some() || self.contact.has_addrs(ctx.local);
             let unreached = self.contact.via().cloned().filter(|_| out_of_reach);
             let reason = match (self.contact.turned_away_by(), unreached) {
                 (Some(reason), _) => reason,

@@ -110,7 +110,7 @@ impl Peer {
         if self.contact.turn_away(why) {
             self.contact.leave_relay();
             self.attempt(ctx, number);
-        } else if !self.contact.has_addrs()
+        } else if !self.contact.has_addrs(ctx.local)
             && let Some(reason) = self.contact.turned_away_by()
         {
             self.fail(ctx, reason);

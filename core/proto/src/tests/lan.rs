@@ -136,6 +136,28 @@ fn nobody_is_sent_anything_outside_of_our_network_because_of_a_sighting() {
 }
 
 #[test]
+fn nobody_is_called_where_they_were_seen_on_a_network_that_was_left() {
+    let mut lan = Lan::of(2);
+    lan.sight(0, 1, &[lan.addr(1)]);
+    let elsewhere = LocalAddr {
+        ip: [10, 9, 9, 9].into(),
+        prefix_len: 24,
+    };
+    let addrs = vec![elsewhere];
+    lan.give(
+        0,
+        Input::Interfaces {
+            addrs,
+            lost_route: true,
+        },
+    );
+    lan.connect(0, 1);
+    lan.run(9000);
+    assert_eq!(lan.sent, BTreeMap::new());
+    assert_eq!(lan.failures[0], Failure::NoAddress);
+}
+
+#[test]
 fn a_flood_of_sightings_gets_an_address_no_more_than_a_dial_does() {
     let mut lan = Lan::of(2);
     lan.connect(0, 1);
