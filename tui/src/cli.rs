@@ -215,7 +215,7 @@ fn run(command: Command, globals: &Globals, started_at: Instant) -> Result<(), F
         Command::Browse(args) => block_on(browse::run(globals, &args)),
         Command::Peers(args) => block_on(book::list(globals, &args)),
         Command::Add(args) => changed(globals, book::add(globals, &args)),
-        Command::Rename(args) => changed(globals, book::rename(globals, &args)),
+        Command::Rename(args) => renamed(globals, book::rename(globals, &args)),
         Command::Remove(args) => changed(globals, book::remove(globals, &args)),
         Command::Block(args) => changed(globals, book::trust(globals, &args, Trust::Block)),
         Command::Ask(args) => changed(globals, book::trust(globals, &args, Trust::Ask)),
@@ -249,6 +249,21 @@ async fn list(globals: &Globals) -> Result<(), Failure> {
 fn changed(globals: &Globals, change: Result<(), Failure>) -> Result<(), Failure> {
     change?;
     block_on(attach::reread_book(globals))
+}
+
+/// The same, where what is kept goes by another name too.
+#[cfg(unix)]
+fn renamed(globals: &Globals, change: Result<(), Failure>) -> Result<(), Failure> {
+    change?;
+    block_on(async {
+        attach::reread_book(globals).await?;
+        attach::reread_services(globals).await
+    })
+}
+
+#[cfg(not(unix))]
+fn renamed(globals: &Globals, change: Result<(), Failure>) -> Result<(), Failure> {
+    changed(globals, change)
 }
 
 /// A change of the address book, which the node that runs here notices.

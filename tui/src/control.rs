@@ -16,6 +16,7 @@ mod metrics;
 mod operating;
 mod pairing;
 mod pass_on;
+mod path;
 mod pins;
 mod pipe;
 mod place;
@@ -182,7 +183,9 @@ pub enum ControlError {
     },
     #[error("the node ({server}) cannot do this yet: restart it with this version")]
     Older { server: String },
-    #[error("the node does not answer: its process may be stopped, as by ^Z")]
+    #[error(
+        "the node does not answer: its process may be stopped, as by ^Z, or other programs hold all connections that it takes"
+    )]
     Silent,
     #[error("{0}")]
     Refused(String),

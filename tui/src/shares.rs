@@ -88,12 +88,32 @@ impl Wanted {
 }
 
 impl FromStr for Wanted {
-    type Err = ParseLinkError;
+    type Err = ParseWantedError;
 
-    fn from_str(text: &str) -> Result<Self, ParseLinkError> {
+    fn from_str(text: &str) -> Result<Self, ParseWantedError> {
         match text.trim().parse() {
             Ok(hash) => Ok(Self::Hash(hash)),
-            Err(_) => text.parse().map(Self::Link),
+            Err(_) => Ok(Self::Link(text.parse()?)),
+        }
+    }
+}
+
+/// What somebody wrote is no [`Wanted`].
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ParseWantedError {
+    #[error(
+        "give a link to shared content, which starts with peerway-blob1, or a hash of 64 hexadecimal digits"
+    )]
+    Neither,
+    #[error(transparent)]
+    Link(ParseLinkError),
+}
+
+impl From<ParseLinkError> for ParseWantedError {
+    fn from(error: ParseLinkError) -> Self {
+        match error {
+            ParseLinkError::Prefix => Self::Neither,
+            other => Self::Link(other),
         }
     }
 }

@@ -135,8 +135,12 @@ fn head(screen: &Screen, width: u16) -> Vec<Line<'static>> {
         lines.push(Line::from(place(&screen.url)).bold());
     }
     lines.push(Line::from(format!(
-        "{} clients ({} by TCP)  {} channels",
-        screen.clients, screen.tcp_clients, screen.channels
+        "{} client{} ({} by TCP)  {} channel{}",
+        screen.clients,
+        plural(screen.clients),
+        screen.tcp_clients,
+        screen.channels,
+        plural(screen.channels)
     )));
     let (bytes_dropped, frames_dropped) = screen.dropped.unzip();
     let frames = frames_dropped.map_or_else(|| "…".to_owned(), |count| format!("{count}/s"));
@@ -236,6 +240,10 @@ fn foot_line(screen: &Screen) -> Line<'static> {
         Some(Trouble(words)) => Line::from(format!("! {words}")).bold(),
         None => Line::from("q quits").dim(),
     }
+}
+
+fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 #[cfg(test)]

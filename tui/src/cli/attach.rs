@@ -81,14 +81,30 @@ pub(super) async fn knowing(node: &Client) -> Result<(), Failure> {
 
 /// The address book was changed here: the node that runs, if any, has that in force at once.
 pub(super) async fn reread_book(globals: &Globals) -> Result<(), Failure> {
+    told(globals, async |node| Ok(node.reread_book().await?)).await
+}
+
+/// So it has what is kept, which was changed too.
+pub(super) async fn reread_services(globals: &Globals) -> Result<(), Failure> {
+    told(globals, async |node| {
+        node.reread_services().await?;
+        Ok(())
+    })
+    .await
+}
+
+async fn told(
+    globals: &Globals,
+    tell: impl AsyncFnOnce(Client) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let told = async {
         if let Some(node) = running(globals).await? {
-            node.reread_book().await?;
+            tell(node).await?;
         }
         Ok::<(), Failure>(())
     };
     if let Ok(Err(error)) = timeout(REREAD_PATIENCE, told).await {
-        tracing::debug!(%error, "the node is not told of the address book");
+        tracing::debug!(%error, "the node is not told of a change");
     }
     Ok(())
 }

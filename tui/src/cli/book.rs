@@ -13,7 +13,7 @@ use super::{
     clock::now_ms,
     failure::Failure,
     out,
-    peers::Peers,
+    peers::{Peers, Renamed},
     state::StateDir,
 };
 use crate::{
@@ -24,7 +24,6 @@ use crate::{
         format::age,
     },
     invites::Invites,
-    kept::{KeptError, KeptFile},
 };
 
 pub(super) fn add(globals: &Globals, args: &Add) -> Result<(), Failure> {
@@ -57,30 +56,25 @@ pub(super) fn add(globals: &Globals, args: &Add) -> Result<(), Failure> {
 }
 
 pub(super) fn rename(globals: &Globals, args: &Rename) -> Result<(), Failure> {
-    let state = StateDir::open(globals)?;
-    let peers = state.peers();
+    let peers = StateDir::open(globals)?.peers();
     let old = in_book(&peers, &args.peer)?;
-    let book = peers.book().change(|draft| {
-        draft.rename(&old, &args.name)?;
-        Ok(draft.book().clone())
-    })?;
-    if let Err(error) = rename_in_services(&state.kept(), &old, &args.name) {
-        out::hint(format!(
-            "{error}. What is kept there for {old} means nobody now"
-        ));
-    }
-    let line = format!("{old} is called {} from now on", args.name);
-    print_entry(globals, &book, &args.name, line)
-}
-
-/// What the node keeps by the old name, if anything.
-fn rename_in_services(kept: &KeptFile, old: &Name, new: &Name) -> Result<(), KeptError> {
-    if kept.stamp().is_some() && kept.change(|draft| draft.rename(old, new))? {
-        out::hint(format!(
+    let Renamed { book, kept } = peers.rename(&old, &args.name)?;
+    let new = &args.name;
+    match kept {
+        Ok(false) => {}
+        Ok(true) => out::hint(format!(
             "so do the services that `peerway up` keeps for {new}, which begin anew"
-        ));
+        )),
+        Err(error) => out::hint(format!(
+            "{error}. What is kept there for {old} means nobody now"
+        )),
     }
-    Ok(())
+    print_entry(
+        globals,
+        &book,
+        new,
+        format!("{old} is called {new} from now on"),
+    )
 }
 
 pub(super) fn remove(globals: &Globals, args: &Remove) -> Result<(), Failure> {

@@ -1,15 +1,14 @@
 //! `peerway expose`: lets peers reach servers of this home by name.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::collections::BTreeSet;
 
 use peerway::{
     Router, Ticket,
     services::{
         Rate,
-        tunnel::{self, ServiceName, Target},
+        tunnel::{self, Obstacle, ServiceName, Target},
     },
 };
-use tokio::net::TcpSocket;
 
 use super::{
     args::{Allowed, Expose, Globals, Limited, Offered, Terms},
@@ -157,28 +156,16 @@ pub(super) fn hint_at_strangers(terms: &Terms, book: &Book) {
 
 /// That there is no server, where that is known.
 pub(super) fn missing(target: &Target) -> Option<String> {
-    let addr = tcp_addr(target).filter(|addr| is_free(*addr))?;
-    Some(format!(
-        "no server at {addr} yet: peers are refused until there is one"
-    ))
-}
-
-fn tcp_addr(target: &Target) -> Option<SocketAddr> {
-    let Target::Tcp(host) = target else {
-        return None;
-    };
-    host.addr()
-}
-
-/// Whether the address is this computer's and nobody has it. A connection would tell of other computers too, but to a server that
-/// takes just one it would be that one.
-fn is_free(addr: SocketAddr) -> bool {
-    let socket = if addr.is_ipv4() {
-        TcpSocket::new_v4()
+    let what = if target.obstacle()? == Obstacle::NoSocket {
+        "no socket"
     } else {
-        TcpSocket::new_v6()
+        "no server"
     };
-    socket.is_ok_and(|socket| socket.bind(addr).is_ok())
+    let at = target.to_string();
+    let at = at.strip_prefix("unix:").unwrap_or(&at);
+    Some(format!(
+        "{what} at {at} yet: peers are refused until there is one"
+    ))
 }
 
 /// By the node that runs here.
@@ -246,25 +233,5 @@ mod attached {
             exposed = exposing => exposed,
             () = interrupted => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_port_is_free_when_its_server_has_ended() {
-        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = server.local_addr().unwrap();
-        assert!(!is_free(addr));
-        drop(server);
-        assert!(is_free(addr));
-        assert!(
-            !is_free("192.0.2.1:80".parse().unwrap()),
-            "another computer's"
-        );
     }
 }

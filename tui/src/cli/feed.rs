@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use peerway::{Names, PeerId};
 use peerway_swarm::{
-    group::{GroupInvite, MAX_USES, PostLengthError, Role},
+    group::{GroupInvite, MAX_USES, ParseGroupInviteError, PostLengthError, Role},
     groups::{GroupView, MAX_EXPIRY, PostView},
 };
 use serde::Serialize;
@@ -53,6 +53,8 @@ pub(super) enum FeedError {
     Kept(String),
     #[error("a feed is called {0} here already: name this one otherwise by --as")]
     Taken(String),
+    #[error("no link to a feed: `peerway feed profile` prints it where the feed is written ({0})")]
+    Link(ParseGroupInviteError),
 }
 
 async fn post(globals: &Globals, args: &FeedPost) -> Result<(), Failure> {
@@ -152,7 +154,7 @@ async fn link(node: &Client, feed: &Feed) -> Result<String, Failure> {
 
 async fn follow(globals: &Globals, args: &FeedFollow) -> Result<(), Failure> {
     // Before a node is run for it.
-    let invite: GroupInvite = args.link.parse()?;
+    let invite: GroupInvite = args.link.parse().map_err(FeedError::Link)?;
     let id = invite.group().to_string();
     let file = StateDir::open(globals)?.feeds();
     let feeds = file.read()?;

@@ -179,7 +179,17 @@ fn share(globals: &Globals, group: &Name, is_shared: bool) -> Result<(), Failure
         draft.share(group, is_shared)?;
         Ok(draft.book().clone())
     })?;
-    print(globals, &book, group)?;
+    let is_joined = book.groups().get(group).is_none_or(|it| it.is_empty());
+    if is_joined && !globals.json {
+        let with = if is_shared {
+            "shared with its members"
+        } else {
+            "not shared"
+        };
+        out::text(format!("{group}, which was joined: links are {with}"))?;
+    } else {
+        print(globals, &book, group)?;
+    }
     if is_shared {
         out::hint(format!(
             "it shows in `peerway swarm` what those tell who do the same and have this computer in {group} too"

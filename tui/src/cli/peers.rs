@@ -16,7 +16,10 @@ use super::{
     failure::Failure,
     out,
 };
-use crate::book::{Book, BookFile, Seen, SeenFile, is_bare};
+use crate::{
+    book::{Book, BookError, BookFile, Name, Seen, SeenFile, is_bare},
+    kept::{KeptError, KeptFile},
+};
 
 /// So many are remembered; who was dialled longest ago gives way.
 const MAX_PEERS: usize = 256;
@@ -29,6 +32,15 @@ pub(super) struct Peers {
     path: PathBuf,
     book: BookFile,
     seen: SeenFile,
+    kept: KeptFile,
+}
+
+/// A name was given in the address book, and is to be in what is kept for the peer.
+#[derive(Debug)]
+pub(super) struct Renamed {
+    pub(super) book: Book,
+    /// Whether something is kept for it, or why that has the old name still, which means nobody.
+    pub(super) kept: Result<bool, KeptError>,
 }
 
 impl Peers {
@@ -37,7 +49,21 @@ impl Peers {
             path: state.join("peers"),
             book: BookFile::in_folder(config),
             seen: SeenFile::in_folder(state),
+            kept: KeptFile::in_folder(config),
         }
+    }
+
+    /// Gives a peer of the address book another name, also in what is kept for it.
+    pub(super) fn rename(&self, old: &Name, new: &Name) -> Result<Renamed, BookError> {
+        let book = self.book.change(|draft| {
+            draft.rename(old, new)?;
+            Ok(draft.book().clone())
+        })?;
+        let kept = match self.kept.stamp() {
+            Some(_) => self.kept.change(|draft| draft.rename(old, new)),
+            None => Ok(false),
+        };
+        Ok(Renamed { book, kept })
     }
 
     pub(super) fn book(&self) -> &BookFile {
@@ -220,6 +246,26 @@ mod tests {
         assert_eq!(peers.find(&name(&upper)).unwrap(), other);
         let unknown = peers.find(&name(&ticket(3).id().short())).unwrap_err();
         assert!(unknown.to_string().contains("52 characters"), "{unknown}");
+    }
+
+    #[test]
+    fn what_is_kept_for_a_peer_goes_by_its_new_name() {
+        let folder = TempDir::new().unwrap();
+        let peers = Peers::in_folders(folder.path(), folder.path());
+        let (old, new): (Name, Name) = ("nas".parse().unwrap(), "attic".parse().unwrap());
+        let add = |draft: &mut Draft| draft.add(&old, &ticket(1), None).map(drop);
+        peers.book().change(add).unwrap();
+        let renamed = peers.rename(&old, &new).unwrap();
+        assert!(!renamed.kept.unwrap(), "nothing is kept");
+        let services = folder.path().join("services.toml");
+        let kept = "[forward.\"attic/web\"]\nlisten = \"127.0.0.1:9000\"\n";
+        fs::write(&services, kept).unwrap();
+        let renamed = peers.rename(&new, &old).unwrap();
+        assert!(renamed.book.has_name(&old) && renamed.kept.unwrap());
+        let kept = fs::read_to_string(&services).unwrap();
+        assert!(kept.contains("\"nas/web\""), "{kept}");
+        fs::write(&services, "[").unwrap();
+        assert!(peers.rename(&old, &new).unwrap().kept.is_err());
     }
 
     #[test]

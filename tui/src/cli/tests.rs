@@ -227,6 +227,8 @@ fn bad_input_is_named_together_with_the_expected_form() {
             &["forward", &format!("{id}/"), "--listen", "127.0.0.1:1"],
             "1 to 63 characters, this has 0",
         ),
+        (&["get", "b3sum"], "or a hash of 64 hexadecimal digits"),
+        (&["transfers", "pause", "all"], "shows the number of each"),
         (&["dance"], "unrecognized subcommand 'dance'"),
     ];
     assert_refused(cases);

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{ConnectInfo, Path, State},
+    extract::{ConnectInfo, State},
     http::{HeaderMap, Method},
     response::Response,
 };
 
 use super::{
     door::Caller,
+    path::Path,
     refusal::{Refusal, here},
     server::Control,
 };

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use axum::{
     Json,
     body::{Body, Bytes},
-    extract::{ConnectInfo, Path, State, rejection::JsonRejection},
+    extract::{ConnectInfo, State, rejection::JsonRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -19,6 +19,7 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 use super::{
     door::Caller,
     operating::Seat,
+    path::Path,
     refusal::{Refusal, absolute, failed, here},
     server::{Control, parse, refused, understood},
     streams,

@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, RawQuery, State, rejection::JsonRejection},
+    extract::{RawQuery, State, rejection::JsonRejection},
     http::StatusCode,
     response::sse::{Event as Sent, Sse},
 };
@@ -18,10 +18,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{
+    path::Path,
     refusal::Refusal,
     server::{Control, understood},
     streams,
 };
+use crate::printable::printable;
 
 /// Posts that are told at once, if nobody says how many.
 const LAST: usize = 50;
@@ -108,6 +110,10 @@ pub(super) async fn create(
     body: Body<Create>,
 ) -> Answer<GroupView> {
     let Create { name } = understood(body)?;
+    if printable(&name) != name {
+        let reason = "characters that cannot be seen as what they are cannot be in a name";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
+    }
     let groups = control.groups()?;
     Ok(Json(groups.view(groups.create(&name)?)?))
 }
@@ -193,12 +199,18 @@ pub(super) async fn posts(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Answer<Vec<PostView>> {
+    let last = query.as_deref().map_or(Ok(LAST), last)?.min(MAX_LAST);
     let (groups, group) = control.group(&name)?;
-    let last = query
-        .as_deref()
-        .and_then(|query| query.strip_prefix("last=")?.parse().ok());
-    let last = last.unwrap_or(LAST).min(MAX_LAST);
     Ok(Json(groups.posts(group, last, false)?))
+}
+
+/// How many posts are wanted.
+fn last(query: &str) -> Result<usize, Refusal> {
+    let last = query.strip_prefix("last=").and_then(|it| it.parse().ok());
+    last.ok_or_else(|| {
+        let reason = "nothing but `?last=N` may follow, N being how many posts are wanted";
+        Refusal::new(StatusCode::BAD_REQUEST, reason)
+    })
 }
 
 /// What was posted so far counts as read.

@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::{ConnectInfo, Path, State},
+    extract::{ConnectInfo, State, rejection::BytesRejection},
     http::{Method, Request, StatusCode, header},
     response::Response,
 };
@@ -16,6 +16,7 @@ use peerway::{Connection, Endpoint, PeerId, Ticket};
 
 use super::{
     door::Caller,
+    path::Path,
     refusal::{Refusal, here},
     remote::{Remote, RemoteError},
     server::{Control, parse, refused},
@@ -27,12 +28,13 @@ pub(super) async fn pass_on(
     ConnectInfo(caller): ConnectInfo<Caller>,
     Path((peer, path)): Path<(String, String)>,
     method: Method,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
     here(
         caller,
         "nobody is asked in another's name from afar: dial that peer yourself",
     )?;
+    let body = body.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
     let ticket = peer.parse::<Ticket>();
     let peer = ticket.or_else(|_| parse(&peer).map(Ticket::from))?;
     let links = control.links();

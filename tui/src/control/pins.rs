@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{ConnectInfo, Path, State, rejection::JsonRejection},
+    extract::{ConnectInfo, State, rejection::JsonRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{
     door::Caller,
+    path::Path,
     refusal::{Refusal, failed, here},
     server::{Control, understood},
     shares::{self, GetFailure, GetStep},

@@ -9,7 +9,7 @@ pub(super) mod frame;
 use std::{convert::Infallible, io};
 
 use axum::{
-    extract::{ConnectInfo, Path, Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -27,6 +27,7 @@ use tokio::{
 use self::frame::{Frame, MAX_DATA, Step};
 use super::{
     door::Caller,
+    path::Path,
     refusal::{Refusal, here},
     server::{Control, parse, refused},
     serving::{FOR_WHOM, seat},

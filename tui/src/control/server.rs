@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{ConnectInfo, DefaultBodyLimit, Path, State, rejection::JsonRejection},
+    extract::{ConnectInfo, DefaultBodyLimit, State, rejection::JsonRejection},
     http::{HeaderValue, StatusCode, header},
     middleware::{from_fn, map_response},
     response::{IntoResponse, Response},
@@ -31,6 +31,7 @@ use super::{
     operating::{self, Room},
     pairing,
     pass_on::{Remotes, pass_on},
+    path::Path,
     pins, pipe,
     place::Socket,
     refusal::{Refusal, here},

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{ConnectInfo, Path, State, rejection::JsonRejection},
+    extract::{ConnectInfo, State, rejection::JsonRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -23,6 +23,7 @@ use tokio::{
 
 use super::{
     door::Caller,
+    path::Path,
     refusal::{Refusal, absolute, failed, here},
     server::{Control, understood},
     streams,

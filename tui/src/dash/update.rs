@@ -12,7 +12,7 @@ use super::{
     connect::{Connect, Progress, Reading},
     filter::Filter,
     joined,
-    keymap::{self, Action, Ask, Recall, Step, What, Zoom},
+    keymap::{Action, Ask, Recall, Step, What, Zoom},
     layout::{self, Areas, Panel},
     leaving::{is_interrupt, is_unseen, leave, no_shell, quit},
     list::List,
@@ -27,9 +27,9 @@ use super::{
     tabs::View,
     transfers, tunnels,
     typing::{paste, type_key},
-    view::{has_rings, report_lines, rings_field},
+    view::{has_rings, help_lines, report_lines, rings_field},
     window::Window,
-    words::{Standing, Words},
+    words::Words,
 };
 use crate::{ServiceChange, TransferOrder, kept::State, printable::printable};
 
@@ -588,6 +588,11 @@ pub(super) fn step_by(model: &mut Model, step: Step) {
     let callers = model.callers().len();
     let columns = model.sort_columns().len();
     let homes = asking::own_relays(model).len() + 1;
+    let help = if matches!(model.overlay, Some(Overlay::Help { .. })) {
+        help_lines(model, model.screen.width).len()
+    } else {
+        0
+    };
     if let Some(Overlay::Sort { at }) = &mut model.overlay {
         *at = moved(*at, step, columns, columns);
     } else if let Some(Overlay::Callers { at }) = &mut model.overlay {
@@ -597,9 +602,7 @@ pub(super) fn step_by(model: &mut Model, step: Step) {
     } else if let Some(Overlay::Homes { at }) = &mut model.overlay {
         *at = moved(*at, step, homes, homes);
     } else if let Some(Overlay::Help { scrolled }) = &mut model.overlay {
-        // The keys, a gap, and the signs of the kinds.
-        let lines = keymap::help(model.read_only).count() + 1 + Standing::ALL.len();
-        let positions = lines.saturating_sub(help_page) + 1;
+        let positions = help.saturating_sub(help_page) + 1;
         *scrolled = moved(*scrolled, step, help_page, positions);
     } else if matches!(model.overlay, Some(Overlay::Flow)) {
         step_in_panel(model, step, &areas);

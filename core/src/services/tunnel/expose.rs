@@ -275,10 +275,14 @@ async fn lead(request: Option<Request>, peer: PeerId, exposed: &Exposed) -> Resu
     let Request { kind, name, id } = request.ok_or(Answer::Malformed)?;
     match kind {
         Purpose::List => Ok(Led::List(exposed.list(peer))),
-        Purpose::Check => match exposed.target(&name, peer)?.0.transport() {
-            Transport::Stream => Ok(Led::Answer(Answer::Ok)),
-            Transport::Datagrams => Err(Answer::IsUdp),
-        },
+        Purpose::Check => {
+            let (target, _) = exposed.target(&name, peer)?;
+            match (target.transport(), target.obstacle()) {
+                (Transport::Datagrams, _) => Err(Answer::IsUdp),
+                (Transport::Stream, Some(obstacle)) => Err(Answer::NoTarget(obstacle)),
+                (Transport::Stream, None) => Ok(Led::Answer(Answer::Ok)),
+            }
+        }
         Purpose::Connect => {
             let (target, terms) = exposed.target(&name, peer)?;
             if target.transport() == Transport::Datagrams {

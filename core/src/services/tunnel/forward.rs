@@ -77,7 +77,8 @@ impl Forwarder {
         }
     }
 
-    /// Dials the peer if it is not connected, and asks it whether it exposes the server, and what that takes.
+    /// Dials the peer if it is not connected, and asks it whether it exposes the server, what that takes, and whether it is there, as
+    /// far as [`Target::obstacle`](super::Target::obstacle) tells.
     ///
     /// # Errors
     /// See [`ForwardError`]; all of them within 15 s, or 35 s of a peer that its relay does not reach at the moment.

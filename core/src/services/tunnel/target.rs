@@ -1,11 +1,13 @@
 //! Where an exposed server is: [`Target`].
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+#[cfg(unix)]
+use std::{fs, io::ErrorKind, os::unix::fs::FileTypeExt};
 
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::{
-    net::{TcpStream, lookup_host},
+    net::{TcpSocket, TcpStream, lookup_host},
     time::timeout,
 };
 
@@ -49,6 +51,24 @@ impl Target {
         }
     }
 
+    /// Why nobody can connect to it now, as far as this computer knows without connecting: to a server that takes just one connection
+    /// that would be it. None of a server of another computer, of one that is found by a name, and of UDP.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        match self {
+            Self::Tcp(host) => {
+                let is_missing = host.addr().is_some_and(is_free);
+                is_missing.then_some(Obstacle::Refused)
+            }
+            Self::Udp(_) => None,
+            #[cfg(unix)]
+            Self::Unix(path) => match fs::metadata(path) {
+                Ok(known) => (!known.file_type().is_socket()).then_some(Obstacle::Refused),
+                Err(error) => (error.kind() == ErrorKind::NotFound).then_some(Obstacle::NoSocket),
+            },
+        }
+    }
+
     /// Nobody connects to a UDP server.
     pub(super) async fn connect(&self) -> Result<Local, Obstacle> {
         let connected = match self {
@@ -62,6 +82,19 @@ impl Target {
         };
         connected.map_err(|error| Obstacle::of(&error))
     }
+}
+
+/// Whether the address is this computer's and nobody listens there.
+fn is_free(addr: SocketAddr) -> bool {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    socket.is_ok_and(|socket| {
+        // On Linux connections that have ended count for nobody then, and a server may begin at this moment.
+        let is_shared = !cfg!(target_os = "linux") || socket.set_reuseaddr(true).is_ok();
+        is_shared && socket.bind(addr).is_ok()
+    })
 }
 
 impl Host {
@@ -180,6 +213,38 @@ pub struct ParseTargetError;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_is_missing_while_nobody_listens_at_its_address() {
+        // Where no other test takes the port that becomes free.
+        let listener = tokio::net::TcpListener::bind("127.3.2.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let target = Target::from(addr);
+        assert_eq!(target.obstacle(), None);
+        let client = TcpStream::connect(addr).await.unwrap();
+        // It closes first, and the system remembers the connection for a while.
+        drop(listener.accept().await.unwrap());
+        drop((client, listener));
+        if cfg!(target_os = "linux") {
+            assert_eq!(target.obstacle(), Some(Obstacle::Refused));
+        }
+        let other: Target = "192.0.2.1:80".parse().unwrap();
+        assert_eq!(other.obstacle(), None, "another computer's");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_unix_socket_is_missing_until_it_is_there() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("a.sock");
+        let target: Target = format!("unix:{}", path.display()).parse().unwrap();
+        assert_eq!(target.obstacle(), Some(Obstacle::NoSocket));
+        fs::write(&path, "").unwrap();
+        assert_eq!(target.obstacle(), Some(Obstacle::Refused), "a file");
+        fs::remove_file(&path).unwrap();
+        let _server = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert_eq!(target.obstacle(), None);
+    }
 
     #[test]
     fn a_target_is_read_as_people_write_it_and_shown_so_that_it_is_read_again() {

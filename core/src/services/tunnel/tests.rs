@@ -108,16 +108,17 @@ async fn an_unknown_name_is_told_apart_from_a_server_that_is_down() {
         );
     }
     world.target = None;
-    assert!(world.request(Purpose::Check, web()).await.is_ok());
-    let error = world.request(Purpose::Connect, web()).await;
-    assert!(
-        matches!(
-            &error,
-            Err(ForwardError::TargetRefused { name, reason: Obstacle::Refused }) if *name == web()
-        ),
-        "{:?}",
-        error.err()
-    );
+    for kind in [Purpose::Check, Purpose::Connect] {
+        let error = world.request(kind, web()).await;
+        assert!(
+            matches!(
+                &error,
+                Err(ForwardError::TargetRefused { name, reason: Obstacle::Refused }) if *name == web()
+            ),
+            "{:?}",
+            error.err()
+        );
+    }
 }
 
 #[tokio::test]
@@ -188,8 +189,9 @@ async fn a_forwarder_whose_connection_has_ended_dials_anew_to_check() {
         builder.lan_discovery(false).alpns([ALPN]).bind()
     };
     let (server, client) = tokio::try_join!(node(), node()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let exposed = Exposed::default();
-    exposed.insert(web(), "127.0.0.1:9".parse::<Target>().unwrap());
+    exposed.insert(web(), Target::from(listener.local_addr().unwrap()));
     let forwarder = Forwarder::new(client, server.ticket(), web());
     let mut serving = JoinSet::new();
     for _ in 0..2 {
@@ -204,6 +206,38 @@ async fn a_forwarder_whose_connection_has_ended_dials_anew_to_check() {
         forwarder.close();
         accepted.closed().await;
     }
+}
+
+#[tokio::test]
+async fn a_check_tells_that_the_server_is_not_there_until_it_is() {
+    let node = || {
+        let builder = Endpoint::builder().bind_addr("127.0.0.1:0".parse().unwrap());
+        builder.lan_discovery(false).alpns([ALPN]).bind()
+    };
+    let (server, client) = tokio::try_join!(node(), node()).unwrap();
+    // Where no other test takes the port that becomes free.
+    let listener = TcpListener::bind("127.3.2.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    drop(listener);
+    let exposed = Exposed::default();
+    exposed.insert(web(), Target::from(addr));
+    let forwarder = Forwarder::new(client, server.ticket(), web());
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let accepted = server.accept().await.unwrap();
+        expose::serve(&accepted, &exposed).await;
+    });
+    let error = forwarder.check().await.unwrap_err();
+    let is_told = matches!(
+        error,
+        ForwardError::TargetRefused {
+            reason: Obstacle::Refused,
+            ..
+        }
+    );
+    assert!(is_told, "{error:?}");
+    let _listener = TcpListener::bind(addr).await.unwrap();
+    assert_eq!(forwarder.check().await.unwrap(), Transport::Stream);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,10 +2,13 @@
 //! systems do.
 
 use std::{
+    cell::Cell,
     fs::{self, File, OpenOptions},
     io,
+    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock},
+    sync::{Once, PoisonError, RwLock},
+    thread,
 };
 
 use redb::{
@@ -13,6 +16,7 @@ use redb::{
     backends::FileBackend,
 };
 use thiserror::Error;
+use tracing::debug;
 
 /// Why such a file does not say or take something.
 #[derive(Debug, Error)]
@@ -48,6 +52,7 @@ impl From<Trouble> for DatabaseFileError {
     fn from(trouble: Trouble) -> Self {
         let error = match trouble {
             Trouble::Form(error) => return Self::OtherVersion(error),
+            Trouble::Panic => return Self::Damaged("what is in it contradicts itself".to_owned()),
             Trouble::Redb(error) => error,
             Trouble::Database(error) => error.into(),
             Trouble::Transaction(error) => error.into(),
@@ -93,6 +98,8 @@ pub(crate) enum Trouble {
     Commit(#[from] CommitError),
     #[error(transparent)]
     Form(#[from] postcard::Error),
+    #[error("redb panicked")]
+    Panic,
 }
 
 impl From<io::Error> for Trouble {
@@ -110,7 +117,8 @@ pub(crate) struct Form {
     pub(crate) prepare: fn(&Database) -> Result<(), Trouble>,
 }
 
-/// A database and its file. Its owner alone may read it. Where the disk fails, it is closed, and opened again when it is used again.
+/// A database and its file. Its owner alone may read it. Where the disk fails, or redb panics, it is closed, and opened again when
+/// it is used again.
 #[derive(Debug)]
 pub(crate) struct DatabaseFile {
     path: PathBuf,
@@ -165,26 +173,31 @@ impl DatabaseFile {
         let (done, of) = loop {
             let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(database) = &open.database {
-                break (act(database, open.count), open.count);
+                break (caught(|| act(database, open.count)), open.count);
             }
             drop(open);
             let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
             if open.database.is_none() {
-                open.database = Some(self.begin()?);
+                open.database = Some(caught(|| self.begin())?);
                 open.count += 1;
             }
         };
         done.map_err(|trouble| {
+            let is_broken = matches!(trouble, Trouble::Panic);
             let error = DatabaseFileError::from(trouble);
-            if matches!(error, DatabaseFileError::Disk(_)) {
-                let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-                if open.count == of {
-                    // Nothing can be done with it any more.
-                    open.database = None;
-                }
+            if is_broken || matches!(error, DatabaseFileError::Disk(_)) {
+                self.close(of);
             }
             error
         })
+    }
+
+    /// Closes what was opened as this, with which nothing can be done any more.
+    fn close(&self, opening: u64) {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        if open.count == opening {
+            let_go(open.database.take());
+        }
     }
 
     fn begin(&self) -> Result<Database, Trouble> {
@@ -233,6 +246,50 @@ impl DatabaseFile {
         let backend = tests::Disk::new(backend, &self.is_full);
         builder.create_with_backend(backend)
     }
+}
+
+impl Drop for DatabaseFile {
+    fn drop(&mut self) {
+        let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let_go(open.database.take());
+    }
+}
+
+fn let_go(database: Option<Database>) {
+    if database.is_some() {
+        // What is wrong with it is known, or is told when it is opened again.
+        let _ = caught(|| {
+            drop(database);
+            Ok(())
+        });
+    }
+}
+
+/// Does `work`, and turns a panic into an error: redb trusts what it reads of a file that was closed as it should be, and so panics
+/// where that was damaged afterwards.
+fn caught<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    thread_local! {
+        static IS_TOLD: Cell<bool> = const { Cell::new(true) };
+    }
+    static HOOKED: Once = Once::new();
+    let hook = || {
+        let tell = panic::take_hook();
+        panic::set_hook(Box::new(move |about| {
+            if IS_TOLD.get() {
+                tell(about);
+            } else {
+                debug!(%about, "a database file is damaged");
+            }
+        }));
+    };
+    // Who panics already cannot change what is told of it.
+    if !thread::panicking() {
+        HOOKED.call_once(hook);
+    }
+    let before = IS_TOLD.replace(false);
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    IS_TOLD.set(before);
+    done.unwrap_or(Err(Trouble::Panic))
 }
 
 fn options() -> OpenOptions {
@@ -419,6 +476,47 @@ mod tests {
             assert!(error.to_string().contains("move it away"), "{error}");
             assert_eq!(fs::read(file.path()).unwrap(), content.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_file_whose_bytes_were_changed_is_said_to_be_damaged_and_never_panics() {
+        let folder = TempDir::new().unwrap();
+        let sound = file(&folder);
+        for number in 0..300 {
+            put(&sound, number).unwrap();
+        }
+        let path = sound.path().to_owned();
+        drop(sound);
+        let content = fs::read(&path).unwrap();
+        let used: Vec<usize> = (4096..content.len())
+            .filter(|at| content[*at] != 0)
+            .collect();
+        let (mut damaged, mut panicked) = (0, 0);
+        for step in 0..120 {
+            let mut changed = content.clone();
+            for at in used.iter().skip(step).step_by(120) {
+                changed[*at] ^= 0x55;
+            }
+            fs::write(&path, changed).unwrap();
+            let file = file(&folder);
+            for number in [1_000, 7] {
+                let written = file.with(|database| {
+                    let write = database.begin_write()?;
+                    {
+                        let mut table = write.open_table(TABLE)?;
+                        table.retain(|key, _| key % 3 > 0)?;
+                        table.insert(number, number)?;
+                    }
+                    Ok(write.commit()?)
+                });
+                if let Err(error) = written {
+                    assert!(matches!(error, DatabaseFileError::Damaged(_)), "{error:?}");
+                    damaged += 1;
+                    panicked += usize::from(error.to_string().contains("contradicts itself"));
+                }
+            }
+        }
+        assert!(damaged > 0 && panicked > 0, "{damaged} {panicked}");
     }
 
     #[test]

@@ -21,8 +21,13 @@ pub(in crate::cli) enum TransfersAction {
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct WhichTransfers {
     /// Number that `peerway transfers` shows
-    #[arg(required = true, value_name = "N")]
+    #[arg(required = true, value_name = "N", value_parser = number)]
     pub(in crate::cli) numbers: Vec<u64>,
+}
+
+fn number(text: &str) -> Result<u64, &'static str> {
+    text.parse()
+        .map_err(|_| "`peerway transfers` shows the number of each")
 }
 
 impl TransfersAction {

@@ -208,7 +208,9 @@ impl<'a> Host<'a> {
             }
             Request::Rename(name) => {
                 self.rename(peer, &name)?;
-                self.reread_book().await
+                self.reread_book().await?;
+                self.reread_services().await;
+                Ok(())
             }
         }
     }
@@ -242,6 +244,18 @@ impl<'a> Host<'a> {
             }
             #[cfg(unix)]
             Self::Running { node, .. } | Self::Peer { node } => node.ping(peer).await.map_err(said),
+        }
+    }
+
+    /// Has what is kept by the names of now in force at once, where the node keeps anything.
+    async fn reread_services(self) {
+        match self {
+            Self::Own { .. } => {}
+            #[cfg(unix)]
+            Self::Running { node, .. } | Self::Peer { node } => {
+                // It looks by itself too.
+                let _ = node.reread_services().await;
+            }
         }
     }
 
@@ -312,14 +326,16 @@ impl<'a> Host<'a> {
         let peers = self.peers_or_why_not()?;
         let name: Name = name.parse().map_err(said)?;
         let ticket = ticket_of(peers, peer);
-        let changed = peers.book().change(|draft| {
-            let before = draft.book().of(peer).map(|(before, _)| before.clone());
-            match before {
-                Some(before) => draft.rename(&before, &name),
-                None => draft.add(&name, &ticket, None).map(drop),
-            }
-        });
-        changed.map_err(said)
+        let book = peers.book().read().map_err(said)?;
+        let Some((before, _)) = book.of(peer) else {
+            let added = peers.book().change(|draft| draft.add(&name, &ticket, None));
+            return added.map(drop).map_err(said);
+        };
+        let renamed = peers.rename(before, &name).map_err(said)?;
+        renamed
+            .kept
+            .map(drop)
+            .map_err(|error| format!("{error}. What is kept there for {before} means nobody now"))
     }
 
     fn peers_or_why_not(self) -> Result<&'a Peers, String> {

@@ -875,6 +875,36 @@ fn read_only_help_scrolls_no_further_than_its_last_line() {
 }
 
 #[test]
+fn help_can_be_read_to_the_end_of_each_line_on_a_narrow_screen() {
+    let rows = |screen: &str| -> Vec<String> {
+        let lines = screen.lines().map(|line| line.trim_matches('"'));
+        let inside = lines.filter_map(|line| line.strip_prefix('│')?.strip_suffix('│'));
+        inside.map(|line| line.replace(' ', "")).collect()
+    };
+    for (width, height) in [(60, 20), (40, 10)] {
+        let mut desk = Desk::twelve(&options());
+        desk.send(Msg::Resize(width, height));
+        desk.type_in("?");
+        let (mut read, mut screen) = (String::new(), desk.screen(width, height));
+        loop {
+            desk.type_in("j");
+            let next = desk.screen(width, height);
+            if next == screen {
+                break;
+            }
+            read += &rows(&screen)[0];
+            screen = next;
+        }
+        read += &rows(&screen).concat();
+        for line in keymap::help(false) {
+            if let HelpLine::Keys(_, help) = line {
+                assert!(read.contains(&help.replace(' ', "")), "{width}: {help}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_warning_that_comes_while_the_screen_stands_still_is_unread_until_it_goes_on() {
     let mut desk = Desk::twelve(&options());
     desk.send(Msg::Resize(120, 40));

@@ -5,6 +5,7 @@ use ratatui::{
     layout::Rect,
     text::{Line, Span},
 };
+use unicode_width::UnicodeWidthStr as _;
 
 use super::popup;
 use crate::dash::{
@@ -16,19 +17,7 @@ use crate::dash::{
 
 pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: Rect) {
     let glyphs = model.look.glyphs;
-    let mut lines: Vec<Line<'_>> = keymap::help(model.read_only)
-        .map(|line| line_of(model, &line))
-        .collect();
-    lines.push(Line::default());
-    for kind in Standing::ALL {
-        lines.push(Line::from(vec![
-            Span::styled(
-                format!("{:<14} ", kind.glyph(glyphs)),
-                model.look.style(kind.role()),
-            ),
-            Span::raw(meaning(kind)),
-        ]));
-    }
+    let lines = lines(model, body.width);
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
     let title = format!("Help {} j k scroll, Esc closes", glyphs.dot);
     let widest = lines.iter().map(Line::width).max().unwrap_or_default();
@@ -44,17 +33,52 @@ pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: 
     }
 }
 
-fn line_of(model: &Model, line: &HelpLine) -> Line<'static> {
-    match line {
-        HelpLine::Group(group) => Line::styled(group.title(), model.look.style(Role::Title)),
-        HelpLine::Keys(binding, help) => Line::from(vec![
-            Span::styled(
-                format!("{:<14} ", model.keys.labels(binding, model.look.glyphs)),
-                model.look.style(Role::Accent),
-            ),
-            Span::raw(*help),
-        ]),
+/// All of it, in lines that fit on a screen of this width.
+pub(in crate::dash) fn lines(model: &Model, width: u16) -> Vec<Line<'static>> {
+    let glyphs = model.look.glyphs;
+    // Beside the border and the gap on both sides.
+    let room = usize::from(width.saturating_sub(4));
+    let mut lines = Vec::new();
+    for line in keymap::help(model.read_only) {
+        match line {
+            HelpLine::Group(group) => {
+                let title = Line::styled(group.title(), model.look.style(Role::Title));
+                lines.push(title);
+            }
+            HelpLine::Keys(binding, help) => {
+                let keys = model.keys.labels(binding, glyphs);
+                let style = model.look.style(Role::Accent);
+                told(&mut lines, Span::styled(keys, style), help, room);
+            }
+        }
     }
+    lines.push(Line::default());
+    for kind in Standing::ALL {
+        let sign = Span::styled(kind.glyph(glyphs), model.look.style(kind.role()));
+        told(&mut lines, sign, meaning(kind), room);
+    }
+    lines
+}
+
+/// What a key or sign stands for, on the right of it, in as many lines as that takes.
+fn told(lines: &mut Vec<Line<'static>>, of: Span<'static>, what: &'static str, room: usize) {
+    const LEFT: usize = 15;
+    let Span { content, style } = of;
+    let mut left = Span::styled(format!("{content:<14} "), style);
+    let right = room.saturating_sub(left.width().max(LEFT));
+    let mut text = String::new();
+    for word in what.split(' ') {
+        if !text.is_empty() && text.width() + 1 + word.width() > right {
+            let first = std::mem::replace(&mut left, Span::raw(" ".repeat(LEFT)));
+            let told = Span::raw(std::mem::take(&mut text));
+            lines.push(Line::from(vec![first, told]));
+        }
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(word);
+    }
+    lines.push(Line::from(vec![left, Span::raw(text)]));
 }
 
 fn meaning(kind: Standing) -> &'static str {

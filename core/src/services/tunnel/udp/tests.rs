@@ -260,7 +260,9 @@ impl World {
         echoes.spawn(echo(server));
         let exposed = Exposed::default();
         exposed.insert("echo".parse().unwrap(), Target::Udp(addr.into()));
-        exposed.insert("web".parse().unwrap(), addr);
+        // Of another computer, whether it is there is not known.
+        let web: Target = "192.0.2.1:80".parse().unwrap();
+        exposed.insert("web".parse().unwrap(), web);
         exposed.insert_for("private".parse().unwrap(), addr, |_| false);
         let (seen, connections) = mpsc::unbounded_channel();
         let serving = exposed.clone();
