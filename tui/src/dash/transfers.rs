@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::{
+    joined::apart,
     layout::Panel,
     look::{Glyphs, Role},
     model::{Data, Model, Overlay},
     msg::Effect,
+    tabs::View,
     update::notify,
 };
 use crate::{
@@ -44,7 +46,7 @@ pub(super) fn left(transfer: &Transfer, rate: u64) -> Option<Duration> {
 }
 
 pub(super) fn name(transfer: &Transfer) -> String {
-    let name = transfer.name.as_deref().map(printable);
+    let name = transfer.name.as_deref().map(|it| apart(&printable(it)));
     name.unwrap_or_else(|| format!("transfer {}", transfer.id))
 }
 
@@ -79,6 +81,32 @@ pub(super) fn ask_to_cancel(model: &mut Model, now: Duration) {
     match chosen(model).map(|it| it.id) {
         Some(id) => model.overlay = Some(Overlay::Cancel(id)),
         None => nothing(model, now),
+    }
+}
+
+/// Of the one with this number, or of the selected one, or of the only one.
+pub(super) fn order(
+    model: &mut Model,
+    id: Option<u64>,
+    order: TransferOrder,
+    now: Duration,
+    effects: &mut Vec<Effect>,
+) {
+    let all = all(model.data());
+    let only = all.first().filter(|_| all.len() == 1);
+    let shown = selected(model).filter(|_| model.view == View::Flows);
+    let meant = id.or_else(|| shown.or(only).map(|it| it.id));
+    match (meant, order) {
+        (Some(id), TransferOrder::Cancel) => model.overlay = Some(Overlay::Cancel(id)),
+        (Some(id), order) => effects.push(Effect::Order(id, order)),
+        (None, _) if all.is_empty() => {
+            let text = "nothing is sent, received or fetched now".to_owned();
+            notify(model, text, Role::Warn, now);
+        }
+        (None, _) => {
+            let text = "several go on: name one behind it, or select it in view 4".to_owned();
+            notify(model, text, Role::Warn, now);
+        }
     }
 }
 

@@ -166,3 +166,43 @@ fn o_leads_a_port_to_what_the_peer_of_a_flow_exposes() {
     let screen = desk.screen(120, 40);
     assert!(screen.contains("exposes nothing"), "{screen}");
 }
+
+#[test]
+fn transfers_are_paused_resumed_and_cancelled_by_written_commands_from_any_view() {
+    let mut desk = desk(&options());
+    desk.screen(80, 24);
+    desk.type_in(":pause holiday.mov");
+    let asked = desk.key(KeyCode::Enter);
+    assert_eq!(asked, [Effect::Order(3, TransferOrder::Pause)]);
+    desk.type_in(":resume");
+    assert_eq!(desk.key(KeyCode::Enter), []);
+    assert!(desk.screen(80, 24).contains("name one behind it"));
+    // In their view it is the selected one.
+    desk.type_in("4j:resume");
+    let asked = desk.key(KeyCode::Enter);
+    assert_eq!(asked, [Effect::Order(4, TransferOrder::Resume)]);
+    desk.type_in(":cancel 3");
+    assert_eq!(desk.key(KeyCode::Enter), []);
+    let asked = desk.type_in("y");
+    assert_eq!(asked, [Effect::Order(3, TransferOrder::Cancel)]);
+}
+
+#[test]
+fn a_recording_is_asked_nothing_by_written_commands_either() {
+    let mut desk = desk(&Options {
+        replay: true,
+        ..options()
+    });
+    desk.screen(80, 24);
+    for line in [
+        "pause 3",
+        "cancel 3",
+        "ping phone",
+        "rename phone x",
+        "services phone",
+        "connect phone",
+    ] {
+        desk.type_in(&format!(":{line}"));
+        assert_eq!(desk.key(KeyCode::Enter), [], "{line}");
+    }
+}

@@ -190,6 +190,9 @@ pub(super) fn confirm(
             "Block?",
             format!("{name} gets no answer any more, and is not dialled."),
         ),
+        Request::LetIn if !model.blocked.contains(peer) => {
+            ("Allow?", format!("{name} is let in whenever it calls."))
+        }
         Request::LetIn => (
             "Allow?",
             format!("{name} is blocked. This lets it in again, and it may be dialled."),
