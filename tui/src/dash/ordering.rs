@@ -90,14 +90,9 @@ fn obey(model: &mut Model, order: Order, now: Duration, effects: &mut Vec<Effect
             asking::begin(model, peer, ask, now, effects);
         }
         Order::Show(None, action) => act(model, action, now, effects),
-        Order::Show(Some(peer), action) => {
-            if !can_show(model, peer, now) {
-            } else if action == Action::Open {
-                model.open_page();
-            } else {
-                act(model, action, now, effects);
-            }
-        }
+        Order::Show(Some(peer), _) if !can_show(model, peer, now) => {}
+        Order::Show(Some(_), Action::Open) => model.open_page(),
+        Order::Show(Some(_), action) => act(model, action, now, effects),
         Order::Pairs(peer) => show_pairs(model, peer, now),
         Order::Pair(peer, pair, action) => of_pair(model, peer, pair, action, (now, effects)),
         Order::Connect(text) => {

@@ -246,10 +246,12 @@ fn of_peer(word: &str, takes: Takes, words: &[String], known: &Known) -> Result<
             ));
         }
     };
-    Ok(match takes {
-        Takes::Ask(ask) => Order::Ask(peer, ask),
-        Takes::Show(action) => Order::Show(peer, action),
-        _ => Order::Services(peer),
+    Ok(if let Takes::Ask(ask) = takes {
+        Order::Ask(peer, ask)
+    } else if let Takes::Show(action) = takes {
+        Order::Show(peer, action)
+    } else {
+        Order::Services(peer)
     })
 }
 
@@ -443,6 +445,39 @@ mod tests {
                 Order::Connect("PEERWAY1 X".to_owned()),
             ),
             ("rename nas attic", Order::Name(id(1), "attic".to_owned())),
+        ] {
+            assert_eq!(read(text), Ok(Some(order)), "{text}");
+        }
+        assert_eq!(
+            read(&format!("ping {}", id(2).short())),
+            Ok(Some(Order::Ask(Some(id(2)), Ask::Ping)))
+        );
+        assert_eq!(read("  "), Ok(None));
+        for (text, said) in [
+            ("pong nas", "did you mean ping?"),
+            ("ping nass", "did you mean nas?"),
+            ("ping nas nap", "takes one peer"),
+            ("quit now", "takes nothing"),
+            ("sort colour", "there is state"),
+            ("rename nas", "its new name"),
+            ("pause backup.tar", "such as 4 or 7"),
+            ("pause holiday", "did you mean holiday.mov?"),
+            ("pause 9", "Tab shows"),
+            ("copy everything", "one of address, id"),
+            ("pairs nas force", "which of its addresses"),
+            ("pairs nas force there", "IP:PORT"),
+            ("columns nam", "did you mean name?"),
+            ("window 3h", "one of 30s"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn transfers_pairs_and_what_is_shown_are_chosen_in_words() {
+        let read = |text: &str| read(text, &known());
+        for (text, order) in [
             (
                 "policy relay-only",
                 Order::Ask(None, Ask::Policy(PathPolicy::RelayOnly)),
@@ -496,30 +531,6 @@ mod tests {
             ("columns", Order::Columns(None)),
         ] {
             assert_eq!(read(text), Ok(Some(order)), "{text}");
-        }
-        assert_eq!(
-            read(&format!("ping {}", id(2).short())),
-            Ok(Some(Order::Ask(Some(id(2)), Ask::Ping)))
-        );
-        assert_eq!(read("  "), Ok(None));
-        for (text, said) in [
-            ("pong nas", "did you mean ping?"),
-            ("ping nass", "did you mean nas?"),
-            ("ping nas nap", "takes one peer"),
-            ("quit now", "takes nothing"),
-            ("sort colour", "there is state"),
-            ("rename nas", "its new name"),
-            ("pause backup.tar", "such as 4 or 7"),
-            ("pause holiday", "did you mean holiday.mov?"),
-            ("pause 9", "Tab shows"),
-            ("copy everything", "one of address, id"),
-            ("pairs nas force", "which of its addresses"),
-            ("pairs nas force there", "IP:PORT"),
-            ("columns nam", "did you mean name?"),
-            ("window 3h", "one of 30s"),
-        ] {
-            let error = read(text).unwrap_err();
-            assert!(error.contains(said), "{text}: {error}");
         }
     }
 
