@@ -26,6 +26,7 @@ mod mouse;
 mod msg;
 mod note;
 mod open;
+mod ordering;
 mod own;
 mod pace;
 mod palette;

@@ -35,6 +35,7 @@ use crate::{
     links::Links,
     listened,
     operations::{Dialling, Failed, Patience},
+    transfers::{Running, What},
     written::Written,
 };
 
@@ -142,6 +143,26 @@ impl Forward {
         listened::steps(async move |tell| {
             let teller = Teller(tell);
             if let Err(error) = forward.run(bound, addr, fail_fast, &teller).await {
+                teller.tell(Step::Failed(error.failed())).await;
+            }
+        })
+    }
+
+    /// The same, shown among what the node transfers, where it can be paused.
+    pub(crate) fn begin_shown(
+        &self,
+        running: &Running,
+        bound: Bound,
+        addr: String,
+        fail_fast: bool,
+    ) -> Steps {
+        let what = What::forward(self.peer.id(), self.name.to_string(), &addr);
+        let (running, forward) = (running.clone(), self.clone());
+        listened::steps(async move |tell| {
+            let teller = Teller(tell);
+            let work = forward.run(bound, addr, fail_fast, &teller);
+            let ran = running.during(what, forward.forwarder.progress(), work);
+            if let Err(error) = ran.await {
                 teller.tell(Step::Failed(error.failed())).await;
             }
         })

@@ -17,17 +17,31 @@ fn is_mark(letter: char) -> bool {
     after_a_letter.escape_debug().count() == 2
 }
 
+/// Makes one sign of the emoji before and after it, such as a family of its members.
+pub(crate) const JOINER: char = '\u{200d}';
+
 /// The same text with everything else as `\u{202e}`.
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_printable(letter) {
+    let mut letters = text.chars().peekable();
+    let mut before = None;
+    while let Some(letter) = letters.next() {
+        let joins = letter == JOINER
+            && before.is_some_and(is_emoji)
+            && letters.peek().copied().is_some_and(is_emoji);
+        if joins || is_printable(letter) {
             out.push(letter);
         } else {
             out.extend(letter.escape_default());
         }
+        before = Some(letter);
     }
     out
+}
+
+/// Whether it may be a part of an emoji that consists of several.
+fn is_emoji(letter: char) -> bool {
+    matches!(letter, '\u{fe0f}' | '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}')
 }
 
 /// The same JSON with everything else as `\u202e`, which means the same.
@@ -61,6 +75,7 @@ mod tests {
             "שרת",
             "e\u{301}te\u{301}",
             "🦀",
+            "👨\u{200d}👩\u{200d}👧 🏳\u{fe0f}\u{200d}🌈 🧑🏽\u{200d}💻",
         ] {
             assert_eq!(printable(text), text);
         }
@@ -78,6 +93,8 @@ mod tests {
                 "a\\u{200b}b\\u{2066}c\\u{feff}",
             ),
             ("\u{7f}\u{0}", "\\u{7f}\\u{0}"),
+            // Which would hide that there are two.
+            ("a\u{200d}b👨\u{200d}", "a\\u{200d}b👨\\u{200d}"),
         ] {
             assert_eq!(printable(text), shown);
         }
@@ -86,7 +103,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_else_gets_through_and_json_means_the_same(text in any::<String>()) {
-            prop_assert!(printable(&text).chars().all(is_printable));
+            prop_assert!(printable(&text).chars().all(|it| it == JOINER || is_printable(it)));
             let json = serde_json::to_string(&text).unwrap();
             let safe = printable_json(&json);
             prop_assert!(safe.chars().all(is_printable));

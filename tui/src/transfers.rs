@@ -27,6 +27,8 @@ pub(crate) use desk::{Crowded, Desk, Whom};
 pub(crate) use journal::without_names;
 pub(crate) use journal::{Journal, Transfers};
 pub use running::Order;
+#[cfg(unix)]
+pub(crate) use running::OrderError;
 pub(crate) use running::{Direction, Holds, Running, Transfer, What};
 pub(crate) use send::{Recipient, send, send_on};
 

@@ -9,6 +9,7 @@ mod begin;
 mod error;
 mod expose;
 mod forward;
+mod held;
 mod limit;
 mod list;
 mod local;

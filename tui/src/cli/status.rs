@@ -25,7 +25,7 @@ use super::{
 use crate::control::Client;
 use crate::{
     book::{Book, Trust},
-    dash::{diagnoses::unreachable, format::age, line},
+    dash::{diagnoses::unreachable, format::age, line, words::own_nat_class},
     kept::KeptLines,
     transfers::Transfers,
 };
@@ -193,6 +193,7 @@ fn text(snapshot: &NodeSnapshot, book: &Book, whose: Whose) -> String {
     if let Some(line) = unreachable(snapshot) {
         lines.push(format!("reach         {line}"));
     }
+    lines.push(format!("NAT           {}", own_nat_class(network)));
     lines.push(format!("NAT mapping   {}", network.nat.mapping));
     lines.push(format!("NAT filtering {}", network.nat.filtering));
     lines.push(format!("public        {}", or_none(&public.join(", "))));

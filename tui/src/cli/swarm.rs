@@ -125,7 +125,7 @@ fn row(member: &MemberSnapshot, book: &Book) -> Vec<String> {
     vec![
         book.peer(&member.id),
         member.presence.to_string(),
-        status.map_or_else(nothing, |it| nat_class(it.nat, false).to_owned()),
+        status.map_or_else(nothing, |it| nat_class(it.nat).to_owned()),
         status.map_or_else(nothing, |it| it.version.clone()),
         member.direct.to_string(),
         member.relayed.to_string(),

@@ -25,7 +25,7 @@ use super::{
     streams,
 };
 use crate::transfers::{
-    Answer, Order, ReceiveAsk, Recipient, SendAsk, Steps, Transfers, Whom, send,
+    Answer, Order, OrderError, ReceiveAsk, Recipient, SendAsk, Steps, Transfers, Whom, send,
 };
 
 /// Parts of a stream that wait to be sent.
@@ -159,7 +159,13 @@ fn order(
 ) -> Result<StatusCode, Refusal> {
     here(caller, FOR_WHOM)?;
     let done = control.desk().journal().running().order(transfer, order);
-    done.map_err(|error| Refusal::new(StatusCode::NOT_FOUND, error.to_string()))?;
+    done.map_err(|error| {
+        let status = match error {
+            OrderError::Gone(_) => StatusCode::NOT_FOUND,
+            OrderError::Forward(_) => StatusCode::CONFLICT,
+        };
+        Refusal::new(status, error.to_string())
+    })?;
     Ok(StatusCode::NO_CONTENT)
 }
 

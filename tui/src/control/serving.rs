@@ -46,7 +46,9 @@ pub(super) async fn forward(
     let bound = Bound::open(&ask.listen.0).await;
     let (bound, addr) = bound.map_err(|error| failed(&error))?;
     let forward = Forward::new(links, ask.ticket, ask.service.0);
-    seated(&control, caller, forward.begin(bound, addr, ask.fail_fast))
+    let running = control.desk().journal().running();
+    let steps = forward.begin_shown(running, bound, addr, ask.fail_fast);
+    seated(&control, caller, steps)
 }
 
 /// Exposes, as long as somebody listens.

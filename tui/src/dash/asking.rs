@@ -94,6 +94,7 @@ pub(super) fn begin(
         Ask::Disconnect => confirm(model, peer, Request::Disconnect),
         Ask::Block if model.blocked.contains(&peer) => confirm(model, peer, Request::LetIn),
         Ask::Block => confirm(model, peer, Request::Block),
+        Ask::LetIn => confirm(model, peer, Request::LetIn),
         Ask::Name => {
             let name = model.names.get(&peer).cloned().unwrap_or_default();
             model.overlay = Some(Overlay::Name {

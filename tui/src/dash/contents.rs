@@ -9,7 +9,7 @@ use peerway::PeerId;
 use peerway_swarm::share::{ContentPeer, ContentState, ContentView, Hash};
 
 use super::{
-    filter,
+    filter, joined,
     look::{Glyphs, Role},
     model::{Data, Model},
     sort::{Column, Sort},
@@ -153,7 +153,7 @@ impl Content<'_> {
     }
 
     pub(super) fn name(&self) -> String {
-        printable(&self.it.name)
+        joined::apart(&printable(&self.it.name))
     }
 }
 

@@ -9,8 +9,11 @@ use peerway::{NodeSnapshot, PeerId, RelayUrl, Traffic};
 
 use super::words::Standing;
 
-/// Seconds of traffic that are kept: the widest window of the chart.
-pub(super) const KEPT_RATES: usize = 600;
+/// Seconds of traffic that are kept one by one.
+const KEPT_RATES: usize = 600;
+/// Minutes of traffic that are kept: the widest window of the chart.
+const KEPT_MINUTES: usize = 60;
+const MINUTE: usize = 60;
 /// Seconds of round-trip times that are kept.
 pub(super) const KEPT_RTTS: usize = 120;
 /// Stands for a second in which no round trip was measured.
@@ -48,7 +51,9 @@ impl History {
     pub(super) fn record(&mut self, snapshot: &NodeSnapshot) {
         let now_s = snapshot.at_ms / 1000;
         let steps = self.last_s.map_or(1, |last| now_s.saturating_sub(last));
-        let steps = usize::try_from(steps).map_or(KEPT_RATES, |steps| steps.min(KEPT_RATES));
+        let steps = usize::try_from(steps).map_or(KEPT_MINUTES * MINUTE, |steps| {
+            steps.min(KEPT_MINUTES * MINUTE)
+        });
         self.last_s = self.last_s.max(Some(now_s));
         self.total.record(steps, snapshot.traffic, None);
         for peer in &snapshot.peers {
@@ -91,24 +96,31 @@ impl History {
     pub(super) fn averages(&self, track: &Track, seconds: usize, columns: usize) -> Vec<Rate> {
         let seconds = seconds.max(1);
         let last_s = self.last_s.unwrap_or_default();
-        let mut filled = usize::try_from(last_s % seconds as u64).unwrap_or(0) + 1;
-        let mut newest_first = track.newest_first();
-        let mut columns: Vec<_> = (0..columns)
-            .map(|_| {
-                let (mut sum, mut count) = (Rate::default(), 0);
-                for rate in newest_first.by_ref().take(filled) {
-                    sum = sum + rate;
-                    count += 1;
-                }
-                filled = seconds;
-                Rate {
-                    down: sum.down / count.max(1),
-                    up: sum.up / count.max(1),
-                }
-            })
-            .collect();
-        columns.reverse();
-        columns
+        // Seconds of the newest column until now.
+        let filled = usize::try_from(last_s % seconds as u64).unwrap_or(0) + 1;
+        let begin = |column: usize| match column {
+            0 => 0,
+            column => filled + (column - 1) * seconds,
+        };
+        let mut averages = vec![Rate::default(); columns];
+        for (age, rate) in track.busy_seconds() {
+            let column = age.checked_sub(filled).map_or(0, |age| 1 + age / seconds);
+            let Some(sum) = averages.get_mut(column) else {
+                break;
+            };
+            *sum = *sum + rate;
+        }
+        let known = track.samples.min(KEPT_MINUTES * MINUTE);
+        for (column, sum) in averages.iter_mut().enumerate() {
+            let [from, to] = [begin(column), begin(column + 1)].map(|age| age.min(known));
+            let count = (to - from).max(1) as u64;
+            *sum = Rate {
+                down: sum.down / count,
+                up: sum.up / count,
+            };
+        }
+        averages.reverse();
+        averages
     }
 }
 
@@ -119,6 +131,8 @@ pub(super) struct Track {
     samples: usize,
     /// Those that are kept and not 0, each with its number: most of thousands of peers are silent most of the time.
     rates: VecDeque<Sample>,
+    /// What went through in the minutes before, where anything did.
+    minutes: VecDeque<Minute>,
     rtts: Rtts,
 }
 
@@ -128,6 +142,13 @@ struct Sample {
     number: usize,
     down: u32,
     up: u32,
+}
+
+/// Bytes in a minute, as far as its seconds are not kept one by one any more. The first has number 0.
+#[derive(Clone, Copy, Debug)]
+struct Minute {
+    number: usize,
+    sum: Rate,
 }
 
 impl Track {
@@ -142,17 +163,58 @@ impl Track {
         if (down, up) != (0, 0) {
             self.rates.push_back(Sample { number, down, up });
         }
-        let is_old = |it: &Sample| it.number + KEPT_RATES < self.samples;
+        let samples = self.samples;
+        let is_old = |it: &Sample| it.number + KEPT_RATES < samples;
         while self.rates.front().is_some_and(is_old) {
-            self.rates.pop_front();
+            if let Some(old) = self.rates.pop_front() {
+                self.sum_up(old);
+            }
         }
         if self.rates.is_empty() {
             self.rates.shrink_to_fit();
         }
+        let kept = KEPT_MINUTES * MINUTE;
+        let is_old = |it: &Minute| (it.number + 1) * MINUTE + kept <= samples;
+        while self.minutes.front().is_some_and(is_old) {
+            self.minutes.pop_front();
+        }
+        if self.minutes.is_empty() {
+            self.minutes.shrink_to_fit();
+        }
         self.rtts.record(steps, rtt);
     }
 
-    /// A rate for each sample that is kept.
+    /// Adds a second to its minute.
+    fn sum_up(&mut self, old: Sample) {
+        let (number, rate) = (old.number / MINUTE, widened(&old));
+        match self.minutes.back_mut() {
+            Some(last) if last.number == number => last.sum = last.sum + rate,
+            _ => self.minutes.push_back(Minute { number, sum: rate }),
+        }
+    }
+
+    /// Each second in which something went through, with how many there were since, the newest first; those of which only the minute
+    /// is kept are all alike.
+    fn busy_seconds(&self) -> impl Iterator<Item = (usize, Rate)> {
+        let age = |number: usize| self.samples.saturating_sub(number + 1);
+        let single = self.rates.iter().rev();
+        let single = single.map(move |it| (age(it.number), widened(it)));
+        // Seconds before this one are in their minutes.
+        let bound = self.samples.saturating_sub(KEPT_RATES);
+        let minutes = self.minutes.iter().rev().flat_map(move |minute| {
+            let from = minute.number * MINUTE;
+            let to = (from + MINUTE).min(bound);
+            let count = to.saturating_sub(from).max(1) as u64;
+            let rate = Rate {
+                down: minute.sum.down / count,
+                up: minute.sum.up / count,
+            };
+            (from..to).rev().map(move |number| (age(number), rate))
+        });
+        single.chain(minutes)
+    }
+
+    /// A rate for each sample that is kept by itself.
     fn newest_first(&self) -> impl Iterator<Item = Rate> {
         let mut busy = self.rates.iter().rev().peekable();
         let numbers = (0..self.samples).rev().take(KEPT_RATES);
@@ -164,10 +226,9 @@ impl Track {
 
     /// Those of the last `seconds` that are not 0.
     fn busy(&self, seconds: usize) -> impl Iterator<Item = Rate> {
-        let newest_first = self.rates.iter().rev();
-        newest_first
-            .take_while(move |it| it.number + seconds >= self.samples)
-            .map(widened)
+        let busy = self.busy_seconds();
+        busy.take_while(move |(age, _)| *age < seconds)
+            .map(|(_, rate)| rate)
     }
 
     pub(super) fn rtts(&self) -> &Rtts {
@@ -360,5 +421,25 @@ mod tests {
         let silent = self::track(&mut history, &[0; 2 * KEPT_RATES]);
         assert_eq!(silent.rates.capacity(), 0);
         assert_eq!(silent.newest_first().count(), KEPT_RATES);
+    }
+
+    #[test]
+    fn an_hour_is_kept_by_the_minute_where_it_is_not_by_the_second() {
+        let mut history = History::default();
+        let rates: Vec<u64> = (0..2 * 3600).map(|second| second / 60).collect();
+        let track = track(&mut history, &rates);
+        assert!(track.minutes.len() <= KEPT_MINUTES, "{track:?}");
+        let hour = history.averages(&track, 60, 60);
+        let down: Vec<u64> = hour.iter().map(|rate| rate.down).collect();
+        assert_eq!(down, (60..120).collect::<Vec<_>>());
+        // Also in columns of half a minute, none of which is left empty.
+        let halves = history.averages(&track, 30, 120);
+        let down: Vec<u64> = halves.iter().map(|rate| rate.down).collect();
+        assert_eq!(down, (120..240).map(|half| half / 2).collect::<Vec<_>>());
+        assert_eq!(track.peak(3600).down, 119);
+        assert_eq!(track.volume(3600), (60..120).sum::<u64>() * 60);
+        assert_eq!(track.volume(60), 119 * 60);
+        let silent = self::track(&mut history, &[0; 2 * 3600]);
+        assert_eq!(silent.minutes.capacity(), 0);
     }
 }

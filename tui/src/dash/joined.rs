@@ -14,7 +14,10 @@ use super::{
     model::{Data, Model},
     words::{Address, Standing},
 };
-use crate::{commons::Joined, printable::printable};
+use crate::{
+    commons::Joined,
+    printable::{JOINER, printable},
+};
 
 /// A member, or who was one.
 #[derive(Clone, Debug)]
@@ -193,13 +196,30 @@ pub(super) fn posts(model: &Model) -> Vec<(&PostView, bool)> {
         .collect()
 }
 
-/// What a post says, on one line.
+/// What a post says, on one line: lines are divided by a sign, and empty ones left out.
 pub(super) fn text(model: &Model, post: &PostView) -> String {
+    let lines = lines(model, post);
+    let lines = lines.iter().map(|line| line.trim());
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    lines.join(&format!(" {} ", model.look.glyphs.line_end))
+}
+
+/// The same, line by line as it was written.
+pub(super) fn lines(model: &Model, post: &PostView) -> Vec<String> {
     let Some(text) = &post.text else {
-        return "the key that it is sealed by is not here".to_owned();
+        return vec!["the key that it is sealed by is not here".to_owned()];
     };
-    let lines: Vec<_> = text.lines().map(str::trim).collect();
-    model.words().foreign(&printable(&lines.join(" ")))
+    let line = |line: &str| {
+        let line = apart(&printable(&line.replace('\t', "    ")));
+        model.words().foreign(&line)
+    };
+    text.trim_end().lines().map(line).collect()
+}
+
+/// Emoji beside each other that others have as one: terminals do not agree on how wide that is, and all behind it would be displaced.
+pub(super) fn apart(text: &str) -> String {
+    let is_seen = |letter: &char| !matches!(*letter, JOINER | '\u{fe0f}');
+    text.chars().filter(is_seen).collect()
 }
 
 /// Posts of all groups that were not read.

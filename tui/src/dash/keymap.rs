@@ -157,6 +157,8 @@ pub(super) enum Ask {
     DropPair,
     Disconnect,
     Block,
+    /// Whether it is blocked or not.
+    LetIn,
     Name,
 }
 

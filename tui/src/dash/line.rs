@@ -11,7 +11,7 @@ use super::{
     format,
     look::Look,
     trail::Trails,
-    words::{Standing, Words, nat_class},
+    words::{Standing, Twins, Words, own_nat_class},
 };
 
 /// `● 7fk2q9xa ↓14.2M ↑1.1M  ●9 ◐2  nat port-restricted  relay fra1 18 ms  ! build-box: hard NATs`, in glyphs that the locale has.
@@ -27,6 +27,7 @@ fn of(snapshot: &NodeSnapshot, names: &BTreeMap<PeerId, String>, look: Look) -> 
         glyphs,
         trails: &trails,
         blocked: &BTreeSet::new(),
+        twins: &Twins::of(snapshot),
         masked: false,
     };
     let mut counts = BTreeMap::<Standing, usize>::new();
@@ -34,9 +35,6 @@ fn of(snapshot: &NodeSnapshot, names: &BTreeMap<PeerId, String>, look: Look) -> 
         *counts.entry(words.kind(peer)).or_default() += 1;
     }
     let network = &snapshot.network;
-    let is_public = network
-        .public_v4
-        .is_some_and(|public| network.local.iter().any(|local| local.ip() == public.ip()));
     let is_up = |relay: &&peerway::RelaySnapshot| relay.state == peerway::RelayState::Up;
     let health = if snapshot.relays.is_empty() || snapshot.relays.iter().any(|it| is_up(&it)) {
         glyphs.direct
@@ -57,7 +55,7 @@ fn of(snapshot: &NodeSnapshot, names: &BTreeMap<PeerId, String>, look: Look) -> 
         .map(|(kind, count)| format!("{}{count}", kind.glyph(glyphs)))
         .collect();
     parts.push(counts.join(" "));
-    parts.push(format!("nat {}", nat_class(network.nat, is_public)));
+    parts.push(format!("nat {}", own_nat_class(network)));
     let relays = || snapshot.relays.iter();
     parts.push(
         match relays().find(|it| it.home).or_else(|| relays().next()) {

@@ -44,7 +44,7 @@ use super::{
     trail::Trails,
     transfers,
     window::Window,
-    words::{Level, Words, is_warning},
+    words::{Level, Twins, Words, is_warning},
 };
 
 /// Events that are kept.
@@ -169,6 +169,7 @@ pub(super) struct Data {
     pub(super) meters: Meters,
     pub(super) history: History,
     pub(super) trails: Trails,
+    pub(super) twins: Twins,
     pub(super) events: VecDeque<Event>,
     /// When the clock was last set.
     pub(super) jump: Option<Jump>,
@@ -245,6 +246,7 @@ impl Data {
         history.record(&first);
         trails.record(&first);
         Self {
+            twins: Twins::of(&first),
             snapshot: first,
             swarm: Arc::default(),
             commons: None,
@@ -382,12 +384,16 @@ impl Model {
         before.iter().cloned().chain(new).collect()
     }
 
-    /// Whom a command may name: those of the address book, and those who are shown.
+    /// What a command may name: peers of the address book, those who are shown, and transfers.
     pub(super) fn nameable(&self) -> Known {
         let shown = self.data().snapshot.peers.iter();
         let mut known: BTreeMap<_, _> = shown.map(|peer| (peer.id, peer.id.short())).collect();
         known.extend(self.names.clone());
-        Known(known)
+        let transfers = transfers::all(self.data()).iter();
+        Known {
+            peers: known,
+            transfers: transfers.map(|it| (it.id, transfers::name(it))).collect(),
+        }
     }
 
     /// What is shown: the present, or what was when the screen was frozen.
@@ -411,6 +417,7 @@ impl Model {
         self.live.jump = jump.or(self.live.jump);
         self.live.history.record(&snapshot);
         self.live.trails.record(&snapshot);
+        self.live.twins = Twins::of(&snapshot);
         self.live.snapshot = snapshot;
     }
 
@@ -461,6 +468,7 @@ impl Model {
             glyphs: self.look.glyphs,
             trails: &self.data().trails,
             blocked: &self.blocked,
+            twins: &self.data().twins,
             masked: self.masked,
         }
     }

@@ -1,16 +1,25 @@
 //! The `:` prompt: the words of the command line, for the node that is looked at.
 
-use std::{collections::BTreeMap, mem};
+mod vocabulary;
 
-use peerway::{ParsePolicyError, PathPolicy, PeerId};
+use std::{mem, net::SocketAddr};
+
+use peerway::{PairAction, ParsePolicyError, PeerId};
 use tui_input::{Input, InputRequest};
 
+use self::vocabulary::{COPIED, ORDERS, Takes, WORDS, split, start_of_last, takes};
 use super::{
+    columns::Columns,
     filter::nearest,
-    keymap::{Action, Ask},
+    keymap::{self, Action, Ask},
     sort::Column,
     tabs::View,
+    window::Window,
+    words::Level,
 };
+use crate::TransferOrder;
+
+pub(super) use self::vocabulary::{Known, candidates};
 
 /// Longer than any ticket.
 const MAX_CHARS: usize = 2000;
@@ -33,96 +42,57 @@ pub(super) enum Order {
     /// Of a peer, or of the selected one.
     Ask(Option<PeerId>, Ask),
     Show(Option<PeerId>, Action),
+    /// The addresses at which a peer was looked for.
+    Pairs(Option<PeerId>),
+    /// Something with one of these, over TCP or not.
+    Pair(Option<PeerId>, (SocketAddr, bool), PairAction),
     Connect(String),
     Filter(String),
     Name(PeerId, String),
     Sort(Column, bool),
+    /// Those of the table, or as many as fit.
+    Columns(Option<Columns>),
+    Level(Level),
+    Window(Window),
+    /// Of a transfer, or of the selected one.
+    Transfer(Option<u64>, TransferOrder),
+    /// Choose one of a peer's services.
+    Services(Option<PeerId>),
+    /// Lead a port to a service.
+    Forward(PeerId, String),
 }
 
-/// What follows a word.
+/// What can be done with a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Takes {
-    Nothing(Action),
-    Ask(Ask),
-    Show(Action),
-    Ticket,
-    Filter,
-    PeerAndName,
-    Policy,
-    Column,
+enum PairWord {
+    Probe,
+    Force,
+    Release,
+    Drop,
+    Retry,
 }
 
-#[rustfmt::skip]
-const WORDS: [(&str, Takes); 33] = [
-    ("accept", Takes::Nothing(Action::Callers)),
-    ("block", Takes::Ask(Ask::Block)),
-    ("book", Takes::Nothing(Action::Book)),
-    ("connect", Takes::Ticket),
-    ("disconnect", Takes::Ask(Ask::Disconnect)),
-    ("events", Takes::Nothing(Action::View(View::Events))),
-    ("faults", Takes::Nothing(Action::FaultsOnly)),
-    ("filter", Takes::Filter),
-    ("flows", Takes::Nothing(Action::View(View::Flows))),
-    ("freeze", Takes::Nothing(Action::Freeze)),
-    ("groups", Takes::Nothing(Action::View(View::Groups))),
-    ("help", Takes::Nothing(Action::Help)),
-    ("home", Takes::Nothing(Action::Homes)),
-    ("ls", Takes::Nothing(Action::View(View::Shares))),
-    ("map", Takes::Nothing(Action::View(View::Map))),
-    ("mask", Takes::Nothing(Action::ToggleMask)),
-    ("netcheck", Takes::Nothing(Action::View(View::Network))),
-    ("network", Takes::Nothing(Action::View(View::Network))),
-    ("open", Takes::Show(Action::Open)),
-    ("overview", Takes::Nothing(Action::View(View::Overview))),
-    ("peers", Takes::Nothing(Action::View(View::Peers))),
-    ("ping", Takes::Ask(Ask::Ping)),
-    ("policy", Takes::Policy),
-    ("quit", Takes::Nothing(Action::Quit)),
-    ("rename", Takes::PeerAndName),
-    ("retry", Takes::Ask(Ask::Retry)),
-    ("share", Takes::Nothing(Action::Share)),
-    ("shares", Takes::Nothing(Action::View(View::Shares))),
-    ("sort", Takes::Column),
-    ("status", Takes::Nothing(Action::View(View::Overview))),
-    ("ticket", Takes::Nothing(Action::Share)),
-    ("until-direct", Takes::Ask(Ask::UntilDirect)),
-    ("why", Takes::Show(Action::Details)),
-];
+impl PairWord {
+    const ALL: [Self; 5] = [
+        Self::Probe,
+        Self::Force,
+        Self::Release,
+        Self::Drop,
+        Self::Retry,
+    ];
 
-/// What a peer may be given.
-const POLICIES: [PathPolicy; 3] = [
-    PathPolicy::Auto,
-    PathPolicy::RelayOnly,
-    PathPolicy::DirectOnly,
-];
-
-/// The peers that can be named.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Known(pub(super) BTreeMap<PeerId, String>);
-
-impl Known {
-    /// By name, whatever its case, or by id or its first letters.
-    fn find(&self, text: &str) -> Result<PeerId, String> {
-        let named = |(_, name): &(&PeerId, &String)| name.to_lowercase() == text.to_lowercase();
-        if let Some((id, _)) = self.0.iter().find(named) {
-            return Ok(*id);
+    fn word(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Force => "force",
+            Self::Release => "release",
+            Self::Drop => "drop",
+            Self::Retry => "retry",
         }
-        let start = text.to_lowercase();
-        let mut meant = self
-            .0
-            .keys()
-            .filter(|id| start.len() >= PeerId::SHORT_LEN && id.to_string().starts_with(&start));
-        match (meant.next(), meant.next()) {
-            (Some(id), None) => Ok(*id),
-            (Some(_), Some(_)) => Err(format!("several ids begin with {text}: type more of it")),
-            (None, _) => {
-                let names: Vec<_> = self.0.values().map(String::as_str).collect();
-                Err(match nearest(text, &names) {
-                    Some(near) => format!("no peer is called {text}; did you mean {near}?"),
-                    None => format!("no peer is called {text}"),
-                })
-            }
-        }
+    }
+
+    fn find(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.word() == word)
     }
 }
 
@@ -185,75 +155,6 @@ impl Prompt {
     }
 }
 
-/// What may stand in the place of the last word.
-pub(super) fn candidates(text: &str, known: &Known) -> Vec<String> {
-    let start = start_of_last(text);
-    let last: String = text.chars().skip(start).collect();
-    let last = last.trim_start_matches('"').to_lowercase();
-    let first = text.split_whitespace().next().filter(|_| start > 0);
-    let all: Vec<String> = match first.map(takes) {
-        None => WORDS.iter().map(|(word, _)| (*word).to_owned()).collect(),
-        Some(Some(Takes::Ask(_) | Takes::Show(_) | Takes::PeerAndName)) => {
-            known.0.values().map(|name| quoted(name)).collect()
-        }
-        Some(Some(Takes::Policy)) => {
-            let names = known.0.values().map(|name| quoted(name));
-            names.chain(POLICIES.map(|it| it.to_string())).collect()
-        }
-        Some(Some(Takes::Column)) => {
-            let columns = Column::ALL.iter().map(|column| column.word().to_owned());
-            columns.chain(["reverse".to_owned()]).collect()
-        }
-        Some(Some(Takes::Nothing(_) | Takes::Ticket | Takes::Filter) | None) => Vec::new(),
-    };
-    let begins = |candidate: &String| {
-        let bare = candidate.trim_start_matches('"').to_lowercase();
-        bare.starts_with(&last)
-    };
-    all.into_iter().filter(begins).collect()
-}
-
-fn takes(word: &str) -> Option<Takes> {
-    let (_, takes) = WORDS.iter().find(|(known, _)| *known == word)?;
-    Some(*takes)
-}
-
-/// In characters; within quotation marks spaces divide nothing.
-fn start_of_last(text: &str) -> usize {
-    let (mut start, mut is_quoted) = (0, false);
-    for (at, letter) in text.chars().enumerate() {
-        match letter {
-            '"' => is_quoted = !is_quoted,
-            ' ' if !is_quoted => start = at + 1,
-            _ => {}
-        }
-    }
-    start
-}
-
-fn quoted(name: &str) -> String {
-    if name.contains(' ') {
-        format!("\"{name}\"")
-    } else {
-        name.to_owned()
-    }
-}
-
-/// The words of a line; what is in quotation marks is one.
-fn split(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut rest = text.trim_start();
-    while !rest.is_empty() {
-        let (word, after) = match rest.strip_prefix('"') {
-            Some(inside) => inside.split_once('"').unwrap_or((inside, "")),
-            None => rest.split_once(' ').unwrap_or((rest, "")),
-        };
-        words.push(word.to_owned());
-        rest = after.trim_start();
-    }
-    words
-}
-
 /// What a line orders; or else what is wrong with it. Nothing is ordered by an empty one.
 pub(super) fn read(text: &str, known: &Known) -> Result<Option<Order>, String> {
     let text = text.trim();
@@ -281,44 +182,98 @@ pub(super) fn read(text: &str, known: &Known) -> Result<Option<Order>, String> {
             Order::Show(Some(known.find(peer)?), Action::Open)
         }
         (Takes::Nothing(_), _) => return Err(format!("{word} takes nothing more")),
-        (Takes::Ask(ask), []) => Order::Ask(None, ask),
-        (Takes::Ask(Ask::Ping), [peer, flag]) if flag == "--until-direct" => {
-            Order::Ask(Some(known.find(peer)?), Ask::UntilDirect)
-        }
-        (Takes::Ask(ask), [peer]) => Order::Ask(Some(known.find(peer)?), ask),
-        (Takes::Show(action), []) => Order::Show(None, action),
-        (Takes::Show(action), [peer]) => Order::Show(Some(known.find(peer)?), action),
-        (Takes::Ask(_) | Takes::Show(_), _) => {
-            return Err(format!(
-                "{word} takes one peer; a name with spaces goes in \"\""
-            ));
+        (Takes::Ask(_) | Takes::Show(_) | Takes::Services, _) => {
+            of_peer(word, takes, &words, known)?
         }
         (Takes::Ticket, [_, ..]) => Order::Connect(rest.to_owned()),
         (Takes::Ticket, []) => Order::Do(Action::Connect),
         (Takes::PeerAndName, [peer, name]) => Order::Name(known.find(peer)?, name.clone()),
+        (Takes::PeerAndName, []) => Order::Ask(None, Ask::Name),
         (Takes::PeerAndName, _) => {
             return Err(
                 "rename takes a peer and its new name; one with spaces goes in \"\"".into(),
             );
         }
-        (Takes::Policy, []) => Order::Ask(None, Ask::NextPolicy),
-        (Takes::Policy, [peer]) => Order::Ask(Some(known.find(peer)?), Ask::NextPolicy),
-        (Takes::Policy, [peer, policy]) => {
-            let policy = policy
-                .parse()
-                .map_err(|error: ParsePolicyError| error.to_string())?;
-            Order::Ask(Some(known.find(peer)?), Ask::Policy(policy))
-        }
-        (Takes::Policy, _) => {
-            return Err(
-                "policy takes a peer and auto, relay-only or direct-only; a name with spaces goes in \"\""
-                    .into(),
-            );
-        }
+        (Takes::Policy, words) => policy(words, known)?,
         (Takes::Column, []) => Order::Do(Action::SortMenu),
         (Takes::Column, [column, rest @ ..]) => sort(column, rest)?,
+        (Takes::Columns, []) => Order::Columns(None),
+        (Takes::Columns, _) => {
+            let columns = rest.parse::<Columns>();
+            Order::Columns(Some(columns.map_err(|error| error.to_string())?))
+        }
+        (Takes::What, words) => {
+            let what = one_of(word, words, &COPIED)?;
+            what.map_or(Order::Do(Action::Chord(keymap::Chord::Copy)), |what| {
+                Order::Do(Action::Copy(what))
+            })
+        }
+        (Takes::Level, words) => {
+            let all = Level::ALL.map(|level| (level.word(), level));
+            one_of(word, words, &all)?.map_or(Order::Do(Action::Level), Order::Level)
+        }
+        (Takes::Window, words) => {
+            let all = Window::ALL.map(|window| (window.word(), window));
+            let window = one_of(word, words, &all)?;
+            Order::Window(window.unwrap_or_default())
+        }
+        (Takes::Pairs, words) => pairs(words, known)?,
+        (Takes::Transfer(order), words) => of_transfer(word, order, words, known)?,
+        (Takes::Transfers, []) => Order::Do(Action::View(View::Flows)),
+        (Takes::Transfers, [order, rest @ ..]) => {
+            let first = std::slice::from_ref(order);
+            match one_of(word, first, &ORDERS)? {
+                Some(order) => of_transfer(word, order, rest, known)?,
+                None => Order::Do(Action::View(View::Flows)),
+            }
+        }
+        (Takes::Forward, words) => forward(words, known)?,
     };
     Ok(Some(order))
+}
+
+/// What is asked or shown of one peer, or of the selected one.
+fn of_peer(word: &str, takes: Takes, words: &[String], known: &Known) -> Result<Order, String> {
+    let (peer, takes) = match (takes, words) {
+        (_, []) => (None, takes),
+        (_, [peer]) => (Some(known.find(peer)?), takes),
+        (Takes::Ask(Ask::Ping), [peer, flag]) if flag == "--until-direct" => {
+            (Some(known.find(peer)?), Takes::Ask(Ask::UntilDirect))
+        }
+        _ => {
+            return Err(format!(
+                "{word} takes one peer; a name with spaces goes in \"\""
+            ));
+        }
+    };
+    Ok(if let Takes::Ask(ask) = takes {
+        Order::Ask(peer, ask)
+    } else if let Takes::Show(action) = takes {
+        Order::Show(peer, action)
+    } else {
+        Order::Services(peer)
+    })
+}
+
+fn policy(words: &[String], known: &Known) -> Result<Order, String> {
+    let parse = |policy: &String| {
+        let policy = policy.parse();
+        policy.map_err(|error: ParsePolicyError| error.to_string())
+    };
+    match words {
+        [] => Ok(Order::Ask(None, Ask::NextPolicy)),
+        // Of the selected one.
+        [policy] if parse(policy).is_ok() => Ok(Order::Ask(None, Ask::Policy(parse(policy)?))),
+        [peer] => Ok(Order::Ask(Some(known.find(peer)?), Ask::NextPolicy)),
+        [peer, policy] => {
+            let peer = known.find(peer)?;
+            Ok(Order::Ask(Some(peer), Ask::Policy(parse(policy)?)))
+        }
+        _ => Err(
+            "policy takes a peer and auto, relay-only or direct-only; a name with spaces goes in \"\""
+                .to_owned(),
+        ),
+    }
 }
 
 fn sort(column: &str, rest: &[String]) -> Result<Order, String> {
@@ -333,6 +288,105 @@ fn sort(column: &str, rest: &[String]) -> Result<Order, String> {
     }
 }
 
+/// One of these words, or none at all.
+fn one_of<T: Copy>(
+    word: &str,
+    words: &[String],
+    all: &[(&'static str, T)],
+) -> Result<Option<T>, String> {
+    let known: Vec<_> = all.iter().map(|(known, _)| *known).collect();
+    let wrong = || format!("{word} takes one of {}", known.join(", "));
+    match words {
+        [] => Ok(None),
+        [one] => {
+            let found = all.iter().find(|(known, _)| known == one);
+            let (_, found) = found.ok_or_else(wrong)?;
+            Ok(Some(*found))
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// As `peerway pairs` takes it: a peer, and what to do with which of its addresses.
+fn pairs(words: &[String], known: &Known) -> Result<Order, String> {
+    let (peer, rest) = match words {
+        [] => return Ok(Order::Pairs(None)),
+        [first, ..] if PairWord::find(first).is_some() => (None, words),
+        [first, rest @ ..] => (Some(known.find(first)?), rest),
+    };
+    let action = |word: &String| {
+        let all = PairWord::ALL.map(PairWord::word).join(", ");
+        PairWord::find(word)
+            .ok_or_else(|| format!("pairs takes a peer, one of {all}, and an address"))
+    };
+    match rest {
+        [] => Ok(Order::Pairs(peer)),
+        [word] => {
+            let ask = match action(word)? {
+                PairWord::Retry => Ask::Retry,
+                PairWord::Probe if peer.is_none() => Ask::ProbePair,
+                PairWord::Force if peer.is_none() => Ask::ForcePair,
+                PairWord::Drop if peer.is_none() => Ask::DropPair,
+                PairWord::Probe | PairWord::Force | PairWord::Drop | PairWord::Release => {
+                    return Err(format!(
+                        "{word} which of its addresses? write IP:PORT or tcp://IP:PORT behind it"
+                    ));
+                }
+            };
+            Ok(Order::Ask(peer, ask))
+        }
+        [word, addr] => {
+            let over_tcp = addr.strip_prefix("tcp://");
+            let remote = over_tcp.unwrap_or(addr).parse();
+            let remote: SocketAddr =
+                remote.map_err(|_| format!("{addr} is no address: IP:PORT or tcp://IP:PORT"))?;
+            let action = match action(word)? {
+                PairWord::Probe => PairAction::Probe,
+                PairWord::Force => PairAction::Force,
+                PairWord::Release => PairAction::Release,
+                PairWord::Drop => PairAction::Drop,
+                PairWord::Retry => return Err("retry is for all addresses of a peer".to_owned()),
+            };
+            Ok(Order::Pair(peer, (remote, over_tcp.is_some()), action))
+        }
+        _ => Err("pairs takes a peer, what to do, and one address".to_owned()),
+    }
+}
+
+fn of_transfer(
+    word: &str,
+    order: TransferOrder,
+    words: &[String],
+    known: &Known,
+) -> Result<Order, String> {
+    match words {
+        [] => Ok(Order::Transfer(None, order)),
+        [one] => Ok(Order::Transfer(Some(known.transfer(one)?), order)),
+        _ => Err(format!(
+            "{word} takes one transfer; a name with spaces goes in \"\""
+        )),
+    }
+}
+
+fn forward(words: &[String], known: &Known) -> Result<Order, String> {
+    match words {
+        [] => Ok(Order::Services(None)),
+        [one] => match one.rsplit_once('/') {
+            Some((peer, service)) if !service.is_empty() => {
+                Ok(Order::Forward(known.find(peer)?, service.to_owned()))
+            }
+            Some((peer, _)) => Ok(Order::Services(Some(known.find(peer)?))),
+            None => Ok(Order::Services(Some(known.find(one)?))),
+        },
+        // A name in quotation marks ends before the service.
+        [peer, service] if service.starts_with('/') => {
+            let service = service.trim_start_matches('/').to_owned();
+            Ok(Order::Forward(known.find(peer)?, service))
+        }
+        _ => Err("forward takes PEER/SERVICE; a port that is free leads there".to_owned()),
+    }
+}
+
 /// Remembers an order, the latest last, and each once.
 pub(super) fn remember(history: &mut Vec<String>, line: &str) {
     history.retain(|known| known != line);
@@ -343,9 +397,13 @@ pub(super) fn remember(history: &mut Vec<String>, line: &str) {
 
 #[cfg(test)]
 mod tests {
-    use peerway::SecretKey;
+    use peerway::{PathPolicy, SecretKey};
 
     use super::*;
+    use crate::dash::{
+        NetworkRequest,
+        keymap::{BINDINGS, What, Zoom},
+    };
 
     fn id(seed: u8) -> PeerId {
         SecretKey::from_seed(&[seed; 32]).id()
@@ -353,7 +411,11 @@ mod tests {
 
     fn known() -> Known {
         let names = [(1, "nas"), (2, "nap"), (3, "Anna's laptop")];
-        Known(names.map(|(seed, name)| (id(seed), name.to_owned())).into())
+        let transfers = [(3, "holiday.mov"), (4, "backup.tar"), (7, "backup.tar")];
+        Known {
+            peers: names.map(|(seed, name)| (id(seed), name.to_owned())).into(),
+            transfers: transfers.map(|(id, name)| (id, name.to_owned())).into(),
+        }
     }
 
     #[test]
@@ -398,9 +460,166 @@ mod tests {
             ("quit now", "takes nothing"),
             ("sort colour", "there is state"),
             ("rename nas", "its new name"),
+            ("pause backup.tar", "such as 4 or 7"),
+            ("pause holiday", "did you mean holiday.mov?"),
+            ("pause 9", "Tab shows"),
+            ("copy everything", "one of address, id"),
+            ("pairs nas force", "which of its addresses"),
+            ("pairs nas force there", "IP:PORT"),
+            ("columns nam", "did you mean name?"),
+            ("window 3h", "one of 30s"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn transfers_pairs_and_what_is_shown_are_chosen_in_words() {
+        let read = |text: &str| read(text, &known());
+        for (text, order) in [
+            (
+                "policy relay-only",
+                Order::Ask(None, Ask::Policy(PathPolicy::RelayOnly)),
+            ),
+            ("allow nas", Order::Ask(Some(id(1)), Ask::LetIn)),
+            ("pause", Order::Transfer(None, TransferOrder::Pause)),
+            (
+                "resume Holiday.mov",
+                Order::Transfer(Some(3), TransferOrder::Resume),
+            ),
+            ("cancel 7", Order::Transfer(Some(7), TransferOrder::Cancel)),
+            (
+                "transfers pause 4",
+                Order::Transfer(Some(4), TransferOrder::Pause),
+            ),
+            ("transfers", Order::Do(Action::View(View::Flows))),
+            ("pairs", Order::Pairs(None)),
+            ("pairs nas", Order::Pairs(Some(id(1)))),
+            ("pairs nas retry", Order::Ask(Some(id(1)), Ask::Retry)),
+            ("pairs force", Order::Ask(None, Ask::ForcePair)),
+            (
+                "pairs nas force tcp://192.0.2.1:5000",
+                Order::Pair(
+                    Some(id(1)),
+                    ("192.0.2.1:5000".parse().unwrap(), true),
+                    PairAction::Force,
+                ),
+            ),
+            (
+                "pairs drop 192.0.2.1:5000",
+                Order::Pair(
+                    None,
+                    ("192.0.2.1:5000".parse().unwrap(), false),
+                    PairAction::Drop,
+                ),
+            ),
+            ("services nas", Order::Services(Some(id(1)))),
+            ("forward nas/", Order::Services(Some(id(1)))),
+            ("forward nas/web", Order::Forward(id(1), "web".to_owned())),
+            (
+                "forward \"Anna's laptop\"/web",
+                Order::Forward(id(3), "web".to_owned()),
+            ),
+            ("copy ticket", Order::Do(Action::Copy(What::Ticket))),
+            ("level warnings", Order::Level(Level::Warnings)),
+            ("window 10min", Order::Window(Window::TenMinutes)),
+            (
+                "columns name,rtt why",
+                Order::Columns(Some("name rtt why".parse().unwrap())),
+            ),
+            ("columns", Order::Columns(None)),
+        ] {
+            assert_eq!(read(text), Ok(Some(order)), "{text}");
+        }
+    }
+
+    /// The command for what a key does; none for keys that move about, write, or answer what was asked.
+    fn command(action: Action) -> Option<String> {
+        let word = match action {
+            Action::Accept
+            | Action::Back
+            | Action::Chord(_)
+            | Action::Complete
+            | Action::Filter
+            | Action::Move(_)
+            | Action::NextPanel
+            | Action::PreviousPanel
+            | Action::Prompt
+            | Action::Recall(_)
+            | Action::Toward(_)
+            | Action::Zoom(Zoom::In | Zoom::Out) => return None,
+            Action::Ask(ask) => match ask {
+                Ask::Ping => "ping",
+                Ask::UntilDirect => "until-direct",
+                Ask::Retry => "retry",
+                Ask::NextPolicy | Ask::Policy(_) => "policy",
+                Ask::ProbePair => "pairs probe",
+                Ask::ForcePair => "pairs force",
+                Ask::DropPair => "pairs drop",
+                Ask::Disconnect => "disconnect",
+                Ask::Block => "block",
+                Ask::LetIn => "allow",
+                Ask::Name => "rename",
+            },
+            Action::Book => "book",
+            Action::Callers => "accept",
+            Action::CancelTransfer => "cancel",
+            Action::Connect => "connect",
+            Action::Copy(what) => {
+                let (word, _) = COPIED.iter().find(|(_, it)| *it == what).unwrap();
+                return Some(format!("copy {word}"));
+            }
+            Action::Details => "why",
+            Action::Expand => "expand",
+            Action::FaultsOnly => "faults",
+            Action::Follow => "follow",
+            Action::Freeze => "freeze",
+            Action::Help => "help",
+            Action::Hold => "pause",
+            Action::Homes => "home",
+            Action::Level => "level",
+            Action::Network(NetworkRequest::Measure) => "measure",
+            Action::Network(NetworkRequest::RenewMappings) => "renew",
+            Action::Network(NetworkRequest::PreferHome(_)) => "home",
+            Action::Open => "open",
+            Action::Quit => "quit",
+            Action::QuitKeepingScreen => "quit-keeping-screen",
+            Action::Repaint => "repaint",
+            Action::Reverse => "reverse",
+            Action::Share => "share",
+            Action::SortBy(column) => return Some(format!("sort {}", column.word())),
+            Action::SortMenu => "sort",
+            Action::Suspend => "suspend",
+            Action::ToggleMask => "mask",
+            Action::ToggleScale => "logarithm",
+            Action::ToggleTree => "tree",
+            Action::Tunnel => "services",
+            Action::View(view) => {
+                let order = Order::Do(Action::View(view));
+                let is_it = |word: &&str| read(word, &known()) == Ok(Some(order.clone()));
+                return WORDS
+                    .iter()
+                    .map(|(word, _)| *word)
+                    .find(is_it)
+                    .map(str::to_owned);
+            }
+            Action::Zoom(Zoom::Reset) => "window",
+        };
+        Some(word.to_owned())
+    }
+
+    #[test]
+    fn whatever_has_a_key_can_be_written_too() {
+        for binding in BINDINGS {
+            let is_view = matches!(binding.action, Action::View(_));
+            match command(binding.action) {
+                Some(line) => {
+                    let order = read(&line, &known());
+                    assert!(matches!(order, Ok(Some(_))), "{line}: {order:?}");
+                }
+                None => assert!(!is_view, "{:?} has no word", binding.action),
+            }
         }
     }
 
@@ -419,6 +638,10 @@ mod tests {
             ("ping nas", "ping nas "),
             ("ping anna", "ping \"Anna's laptop\" "),
             ("sort r", "sort r"),
+            ("pause h", "pause holiday.mov "),
+            ("pairs f", "pairs force "),
+            ("forward nas", "forward nas/ "),
+            ("level w", "level warnings "),
             ("sort rt", "sort rtt "),
             ("sort rtt r", "sort rtt r"),
             ("nothing ", "nothing "),

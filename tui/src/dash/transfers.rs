@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::{
+    joined::apart,
     layout::Panel,
     look::{Glyphs, Role},
     model::{Data, Model, Overlay},
     msg::Effect,
+    tabs::View,
     update::notify,
 };
 use crate::{
@@ -44,8 +46,13 @@ pub(super) fn left(transfer: &Transfer, rate: u64) -> Option<Duration> {
 }
 
 pub(super) fn name(transfer: &Transfer) -> String {
-    let name = transfer.name.as_deref().map(printable);
+    let name = transfer.name.as_deref().map(|it| apart(&printable(it)));
     name.unwrap_or_else(|| format!("transfer {}", transfer.id))
+}
+
+/// The same on a screen, where addresses may be hidden: a forward is called by the one at which it is found.
+pub(super) fn shown(model: &Model, transfer: &Transfer) -> String {
+    model.words().foreign(&name(transfer))
 }
 
 pub(super) fn glyph(transfer: &Transfer, glyphs: &Glyphs) -> (&'static str, Role) {
@@ -55,6 +62,7 @@ pub(super) fn glyph(transfer: &Transfer, glyphs: &Glyphs) -> (&'static str, Role
     match transfer.direction {
         Direction::Receiving | Direction::Fetching => (glyphs.down, Role::Info),
         Direction::Sending => (glyphs.up, Role::Good),
+        Direction::Forwarding => (glyphs.right, Role::Info),
     }
 }
 
@@ -77,8 +85,44 @@ pub(super) fn hold(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) 
 /// Asks whether the selected one is to be cancelled.
 pub(super) fn ask_to_cancel(model: &mut Model, now: Duration) {
     match chosen(model).map(|it| it.id) {
-        Some(id) => model.overlay = Some(Overlay::Cancel(id)),
+        Some(id) => confirm(model, id, now),
         None => nothing(model, now),
+    }
+}
+
+/// Asks for a second key; a forward would only begin again.
+fn confirm(model: &mut Model, id: u64, now: Duration) {
+    let found = all(model.data()).iter().find(|it| it.id == id);
+    if found.is_none_or(|it| it.direction != Direction::Forwarding) {
+        return model.overlay = Some(Overlay::Cancel(id));
+    }
+    let text = "a forward ends with the command that began it, or by `peerway forward remove`";
+    notify(model, text.to_owned(), Role::Warn, now);
+}
+
+/// Of the one with this number, or of the selected one, or of the only one.
+pub(super) fn order(
+    model: &mut Model,
+    id: Option<u64>,
+    order: TransferOrder,
+    now: Duration,
+    effects: &mut Vec<Effect>,
+) {
+    let all = all(model.data());
+    let only = all.first().filter(|_| all.len() == 1);
+    let shown = selected(model).filter(|_| model.view == View::Flows);
+    let meant = id.or_else(|| shown.or(only).map(|it| it.id));
+    match (meant, order) {
+        (Some(id), TransferOrder::Cancel) => confirm(model, id, now),
+        (Some(id), order) => effects.push(Effect::Order(id, order)),
+        (None, _) if all.is_empty() => {
+            let text = "nothing is sent, received or fetched now".to_owned();
+            notify(model, text, Role::Warn, now);
+        }
+        (None, _) => {
+            let text = "several go on: name one behind it, or select it in view 4".to_owned();
+            notify(model, text, Role::Warn, now);
+        }
     }
 }
 
@@ -101,7 +145,7 @@ pub(super) fn ordered(
 ) {
     model.dirty = true;
     let found = all(model.data()).iter().find(|it| it.id == id);
-    let name = found.map_or_else(|| format!("transfer {id}"), name);
+    let name = found.map_or_else(|| format!("transfer {id}"), |it| shown(model, it));
     let (said, role) = match (done, order) {
         (Err(reason), _) => (
             format!("{name}: {}", model.words().foreign(&reason)),

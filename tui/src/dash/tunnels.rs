@@ -5,6 +5,7 @@ use std::time::Duration;
 use peerway::PeerId;
 
 use super::{
+    asking,
     flows::flows,
     layout::Panel,
     look::Role,
@@ -27,6 +28,28 @@ pub(super) fn look(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) 
         let text = "nothing with one peer at its other end is selected".to_owned();
         return notify(model, text, Role::Warn, now);
     };
+    ask_it(model, peer, now, effects);
+}
+
+/// The same of this peer, or of the one that is selected.
+pub(super) fn ask(
+    model: &mut Model,
+    peer: Option<PeerId>,
+    now: Duration,
+    effects: &mut Vec<Effect>,
+) {
+    let is_of_flow = matches!(model.focus, Panel::Flows | Panel::Transfers);
+    match peer {
+        Some(peer) => ask_it(model, peer, now, effects),
+        None if is_of_flow => look(model, now, effects),
+        None => match asking::subject(model) {
+            Some(peer) => ask_it(model, peer, now, effects),
+            None => notify(model, "no peer is selected".to_owned(), Role::Warn, now),
+        },
+    }
+}
+
+fn ask_it(model: &mut Model, peer: PeerId, now: Duration, effects: &mut Vec<Effect>) {
     let name = model.words().name(&peer);
     let text = format!("asking {name} what it exposes to this node");
     notify(model, text, Role::Info, now);

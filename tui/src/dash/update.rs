@@ -22,8 +22,8 @@ use super::{
     mouse,
     msg::{Effect, Msg},
     open::{open, open_other_end, without_link},
-    prompt::{self, Order, Prompt},
-    sort::{Column, Sort},
+    ordering::{complete, recall, run, sort_by},
+    prompt::Prompt,
     tabs::View,
     transfers, tunnels,
     typing::{paste, type_key},
@@ -164,7 +164,7 @@ pub(super) fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &
     }
 }
 
-fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effect>) {
+pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effect>) {
     if let Some(text) = model.refusal(action) {
         return notify(model, text.to_owned(), Role::Warn, now);
     }
@@ -320,7 +320,7 @@ fn write_filter(model: &mut Model) {
     });
 }
 
-fn accept(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
+pub(super) fn accept(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
     match model.overlay.take() {
         Some(Overlay::Prompt(prompt)) => return run(model, prompt, now, effects),
         Some(Overlay::Confirm { peer, request }) => {
@@ -393,99 +393,6 @@ fn answered(model: &mut Model, msg: Msg, now: Duration) {
         tunnels::offered(model, peer, services, now);
     } else if let Msg::Tunnel(peer, service, addr) = msg {
         tunnels::opened(model, peer, &service, addr, now);
-    }
-}
-
-fn recall(model: &mut Model, which: Recall) {
-    if let Some(Overlay::Prompt(prompt)) = &mut model.overlay {
-        prompt.recall(&model.history, which == Recall::Older);
-    }
-}
-
-fn complete(model: &mut Model) {
-    let known = model.nameable();
-    if let Some(Overlay::Prompt(prompt)) = &mut model.overlay {
-        prompt.complete(&known);
-    }
-}
-
-/// Does what was written, and leaves what cannot be done where it is, with the reason.
-fn run(model: &mut Model, mut prompt: Prompt, now: Duration, effects: &mut Vec<Effect>) {
-    let line = prompt.input.value().trim().to_owned();
-    let order = match prompt::read(&line, &model.nameable()) {
-        Ok(Some(order)) => order,
-        Ok(None) => return,
-        Err(error) => {
-            prompt.error = Some(error);
-            model.overlay = Some(Overlay::Prompt(prompt));
-            return;
-        }
-    };
-    prompt::remember(&mut model.history, &line);
-    match order {
-        Order::Do(action) => act(model, action, now, effects),
-        Order::Ask(peer, ask) => {
-            if let Some(peer) = peer {
-                model.select(peer);
-            }
-            match peer {
-                Some(peer) if !(model.read_only && Action::Ask(ask).is_change()) => {
-                    asking::begin(model, peer, ask, now, effects);
-                }
-                _ => act(model, Action::Ask(ask), now, effects),
-            }
-        }
-        Order::Show(peer, action) => {
-            if peer.is_none_or(|peer| model.select_shown(peer)) {
-                if peer.is_some() && action == Action::Open {
-                    model.open_page();
-                } else {
-                    act(model, action, now, effects);
-                }
-            } else {
-                let text =
-                    "that peer is not in the table: the filter hides it, or it is not linked";
-                notify(model, text.to_owned(), Role::Warn, now);
-            }
-        }
-        Order::Connect(text) => {
-            act(model, Action::Connect, now, effects);
-            if let Some(Overlay::Connect(connect)) = &mut model.overlay {
-                connect.insert(&text);
-                accept(model, now, effects);
-            }
-        }
-        Order::Filter(text) => match Filter::parse(&text, model.about()) {
-            Ok(filter) => *model.filter_of(model.about()) = filter,
-            Err(error) => {
-                prompt.error = Some(error.to_string());
-                model.overlay = Some(Overlay::Prompt(prompt));
-            }
-        },
-        Order::Name(_, _) if model.read_only => act(model, Action::Ask(Ask::Name), now, effects),
-        Order::Name(peer, name) => {
-            asking::send(model, peer, Request::Rename(name), now, effects);
-        }
-        Order::Sort(by, reversed) => sort_by(model, by, Some(reversed), now),
-    }
-}
-
-/// By a column of the table that is shown; without a direction in its own, or the other way round.
-fn sort_by(model: &mut Model, by: Column, reversed: Option<bool>, now: Duration) {
-    let columns = model.sort_columns();
-    if !columns.contains(&by) {
-        let words: Vec<_> = columns.iter().map(|column| column.word()).collect();
-        let text = format!(
-            "this table has no column {}; there is {}",
-            by.word(),
-            words.join(", ")
-        );
-        return notify(model, text, Role::Warn, now);
-    }
-    let sort = model.sorted_by_mut();
-    match reversed {
-        Some(reversed) => *sort = Sort { by, reversed },
-        None => sort.choose(by),
     }
 }
 

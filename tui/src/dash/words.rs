@@ -1,6 +1,8 @@
 //! Peers, paths, addresses and reasons in words. What a screen shows of a node is said here and nowhere else.
 
 mod events;
+mod nat;
+mod twins;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,8 +11,8 @@ use std::{
 };
 
 use peerway::{
-    Explanation, NatBehavior, NatReport, NodeSnapshot, Observed, PairAction, PathInfo, PathPolicy,
-    PeerId, PeerSnapshot, PeerState, RelayUrl,
+    Explanation, NodeSnapshot, Observed, PairAction, PathInfo, PathPolicy, PeerId, PeerSnapshot,
+    PeerState, RelayUrl,
 };
 
 use super::{
@@ -20,6 +22,8 @@ use super::{
 };
 
 pub(super) use events::{Level, is_warning};
+pub(crate) use nat::{nat_class, own_nat_class};
+pub(super) use twins::Twins;
 
 /// Says things in the names, glyphs and privacy of the moment.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +33,8 @@ pub(super) struct Words<'a> {
     pub(super) trails: &'a Trails,
     /// Whom the address book blocks.
     pub(super) blocked: &'a BTreeSet<PeerId>,
+    /// Where several relays are.
+    pub(super) twins: &'a Twins,
     /// Addresses are hidden, for sharing the screen.
     pub(super) masked: bool,
 }
@@ -171,22 +177,24 @@ impl Words<'_> {
         }
     }
 
-    /// A relay's name or address.
+    /// A relay's name or address, with its port where another one is at the same host.
     pub(super) fn relay(&self, url: &RelayUrl) -> String {
         match url.host().parse::<IpAddr>() {
             Ok(_) if self.masked => url.key().short(),
-            Ok(ip) => ip.to_string(),
-            Err(_) => url.host().to_owned(),
+            Ok(IpAddr::V6(ip)) if self.twins.are_at(url) => format!("[{ip}]:{}", url.port()),
+            Ok(ip) => self.twins.told_apart(ip.to_string(), url),
+            Err(_) => self.twins.told_apart(url.host().to_owned(), url),
         }
     }
 
     /// The same where there is little room: the first label of a name, unless that says nothing.
     pub(super) fn relay_label(&self, url: &RelayUrl) -> String {
-        let name = self.relay(url);
         let is_name = url.host().parse::<IpAddr>().is_err();
-        match name.split_once('.') {
-            Some((label, _)) if is_name && label != "relay" => label.to_owned(),
-            _ => name,
+        match url.host().split_once('.') {
+            Some((label, _)) if is_name && label != "relay" => {
+                self.twins.told_apart(label.to_owned(), url)
+            }
+            _ => self.relay(url),
         }
     }
 
@@ -387,31 +395,6 @@ impl Reach {
     }
 }
 
-/// The common names of the combinations of RFC 4787's two axes.
-pub(crate) fn nat_class(nat: NatReport, has_public_interface: bool) -> &'static str {
-    use NatBehavior as B;
-    if has_public_interface {
-        return "none";
-    }
-    match (nat.mapping, nat.filtering) {
-        (B::Unknown, _) => "unknown",
-        (B::EndpointIndependent, B::EndpointIndependent) => "full cone",
-        (B::EndpointIndependent, B::AddressDependent) => "address-restricted",
-        (B::EndpointIndependent, B::AddressAndPortDependent) => "port-restricted",
-        (B::EndpointIndependent, B::Unknown) => "cone",
-        (B::AddressDependent | B::AddressAndPortDependent, _) => "symmetric",
-    }
-}
-
-pub(super) fn nat_behavior(behavior: NatBehavior) -> &'static str {
-    match behavior {
-        NatBehavior::EndpointIndependent => "endpoint-independent",
-        NatBehavior::AddressDependent => "address-dependent",
-        NatBehavior::AddressAndPortDependent => "address+port-dependent",
-        NatBehavior::Unknown => "unknown",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use peerway::SecretKey;
@@ -426,6 +409,7 @@ mod tests {
             glyphs: &ASCII,
             trails: &Trails::default(),
             blocked: &BTreeSet::new(),
+            twins: &Twins::default(),
             masked: false,
         };
         let key = SecretKey::from_seed(&[1; 32]).id();
@@ -438,5 +422,45 @@ mod tests {
             assert_eq!(words.relay(&url), host);
             assert_eq!(words.relay_label(&url), label);
         }
+    }
+
+    #[test]
+    fn relays_at_one_host_are_told_apart_by_their_ports() {
+        let relays = [(1, "192.0.2.7", 4433), (2, "192.0.2.7", 4434)];
+        let named = [(3, "fra1.example.org", 4433), (4, "fra1.example.org", 5000)];
+        let others = [
+            (5, "2001:db8::1", 1),
+            (6, "2001:db8::1", 2),
+            (7, "ams2.example.org", 4433),
+        ];
+        let urls: Vec<_> = [&relays[..], &named, &others]
+            .concat()
+            .into_iter()
+            .map(|(seed, host, port)| {
+                RelayUrl::new(SecretKey::from_seed(&[seed; 32]).id(), host, port).unwrap()
+            })
+            .collect();
+        let mut words = Words {
+            names: &BTreeMap::new(),
+            glyphs: &ASCII,
+            trails: &Trails::default(),
+            blocked: &BTreeSet::new(),
+            twins: &Twins::among(urls.iter()),
+            masked: false,
+        };
+        let labels: Vec<_> = urls.iter().map(|url| words.relay_label(url)).collect();
+        let expected = [
+            "192.0.2.7:4433",
+            "192.0.2.7:4434",
+            "fra1:4433",
+            "fra1:5000",
+            "[2001:db8::1]:1",
+            "[2001:db8::1]:2",
+            "ams2",
+        ];
+        assert_eq!(labels, expected);
+        assert_eq!(words.relay(&urls[3]), "fra1.example.org:5000");
+        words.masked = true;
+        assert_eq!(words.relay(&urls[1]), urls[1].key().short());
     }
 }

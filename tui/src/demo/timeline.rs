@@ -8,8 +8,7 @@ use std::{
 };
 
 use peerway::{
-    Event, EventKind, Explanation, NatBehavior, NatReport, PathInfo, PeerId, PortAllocation,
-    RelayUrl,
+    Event, EventKind, Explanation, NatReport, PathInfo, PeerId, PortAllocation, RelayUrl,
 };
 use serde::Serialize;
 use tokio::time::Instant;
@@ -221,12 +220,6 @@ impl fmt::Display for Outcome {
 
 /// A NAT in the words of RFC 4787.
 fn behavior(nat: &NatReport) -> String {
-    let axis = |behavior| match behavior {
-        NatBehavior::EndpointIndependent => "endpoint-independent",
-        NatBehavior::AddressDependent => "address-dependent",
-        NatBehavior::AddressAndPortDependent => "address-and-port-dependent",
-        NatBehavior::Unknown => "unknown",
-    };
     let ports = match nat.allocation {
         PortAllocation::Unknown => String::new(),
         PortAllocation::Sequential { step } => format!(", ports in steps of {step}"),
@@ -236,8 +229,7 @@ fn behavior(nat: &NatReport) -> String {
     };
     format!(
         "NAT with {} mapping and {} filtering{ports}",
-        axis(nat.mapping),
-        axis(nat.filtering)
+        nat.mapping, nat.filtering
     )
 }
 

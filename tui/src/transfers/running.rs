@@ -43,6 +43,8 @@ pub(crate) enum Direction {
     Sending,
     /// It is fetched from all who have some of it.
     Fetching,
+    /// Connections of this computer are led to a peer's server, until that is not wanted any more.
+    Forwarding,
 }
 
 /// A transfer that goes on, as it is now.
@@ -69,10 +71,18 @@ pub enum Order {
     Cancel,
 }
 
-/// It does not go on.
+/// What is wanted of a transfer is not done.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("no transfer {0} goes on here: `peerway transfers` lists those that do")]
-pub(crate) struct NoTransfer(u64);
+pub(crate) enum OrderError {
+    /// It does not go on.
+    #[error("no transfer {0} goes on here: `peerway transfers` lists those that do")]
+    Gone(u64),
+    /// Whoever wants it would have it again.
+    #[error(
+        "{0} is a forward, which can be paused: to end it, end the command that began it, or use `peerway forward remove`"
+    )]
+    Forward(u64),
+}
 
 /// Whether a transfer was paused when it was last looked at.
 #[derive(Debug, Default)]
@@ -83,6 +93,18 @@ pub(crate) struct Holds(bool);
 pub(super) struct Shown {
     running: Running,
     id: u64,
+}
+
+impl What {
+    /// A service of a peer, which programs find there.
+    pub(crate) fn forward(peer: PeerId, service: String, addr: &str) -> Self {
+        Self {
+            direction: Direction::Forwarding,
+            peer: Some(peer),
+            name: Some(format!("{service} at {addr}")),
+            folder: None,
+        }
+    }
 }
 
 impl Running {
@@ -101,7 +123,6 @@ impl Running {
     }
 
     /// Shows a transfer as long as the work on it takes.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "there is no socket to ask at"))]
     pub(crate) async fn during<T>(
         &self,
         what: What,
@@ -136,9 +157,12 @@ impl Running {
     }
 
     /// Does what is wanted of one of them; what is so already stays so.
-    pub(crate) fn order(&self, id: u64, order: Order) -> Result<(), NoTransfer> {
+    pub(crate) fn order(&self, id: u64, order: Order) -> Result<(), OrderError> {
         let state = self.state();
-        let (_, progress) = state.of.get(&id).ok_or(NoTransfer(id))?;
+        let (what, progress) = state.of.get(&id).ok_or(OrderError::Gone(id))?;
+        if (what.direction, order) == (Direction::Forwarding, Order::Cancel) {
+            return Err(OrderError::Forward(id));
+        }
         let valve = progress.valve();
         match order {
             Order::Pause => valve.pause(),
@@ -180,6 +204,7 @@ impl Direction {
             Self::Receiving => "receiving",
             Self::Sending => "sending",
             Self::Fetching => "fetching",
+            Self::Forwarding => "forwarding",
         }
     }
 }
@@ -257,5 +282,23 @@ mod tests {
         assert_eq!(running.all()[0].word(), "sending");
         drop(shown);
         assert!(running.all().is_empty() && running.order(id, Order::Cancel).is_err());
+    }
+
+    #[test]
+    fn a_forward_is_paused_and_ended_only_where_it_was_begun() {
+        let (running, forwarded) = (Running::default(), Progress::default());
+        let peer = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let what = What::forward(peer, "web".to_owned(), "127.0.0.1:9000");
+        let id = running.number();
+        let shown = running.show(id, what, &forwarded);
+        running.order(id, Order::Pause).unwrap();
+        let all = running.all();
+        assert_eq!((all[0].word(), all[0].percent()), ("paused", None));
+        assert_eq!(all[0].name.as_deref(), Some("web at 127.0.0.1:9000"));
+        let refused = running.order(id, Order::Cancel).unwrap_err().to_string();
+        assert!(refused.contains("forward remove"), "{refused}");
+        running.order(id, Order::Resume).unwrap();
+        assert_eq!(running.all()[0].word(), "forwarding");
+        drop(shown);
     }
 }

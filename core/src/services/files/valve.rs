@@ -53,6 +53,13 @@ impl Valve {
         self.until(Setting::Cancelled).await;
     }
 
+    /// Waits until it may not go on.
+    pub(crate) async fn shut(&self) {
+        let mut settings = self.0.subscribe();
+        // This is a sender, so that there is always one.
+        let _ = settings.wait_for(|setting| *setting != Setting::Open).await;
+    }
+
     async fn until(&self, wanted: Setting) {
         let mut settings = self.0.subscribe();
         // This is a sender, so that there is always one.

@@ -24,12 +24,13 @@ use tracing::debug;
 use super::{
     ALPN, DatagramCounts, ForwardError, Loss, ServiceName,
     begin::{First, Unbegun, begin},
+    held::held,
     local::{Listener, Local},
     request::{Purpose, Request},
-    splice::{Broken, ResetOnDrop, StopOnDrop, copy, splice},
+    splice::{Broken, ResetOnDrop, StopOnDrop, copy, splice_counted},
     udp,
 };
-use crate::{ConnectError, Connection, Endpoint, Ticket};
+use crate::{ConnectError, Connection, Endpoint, Ticket, services::files::Progress};
 
 /// TCP connections carried at a time; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 4096;
@@ -57,6 +58,7 @@ pub struct Forwarder {
     link: Arc<Link>,
     /// The id of the next request.
     next: Arc<AtomicU64>,
+    progress: Progress,
 }
 
 impl Forwarder {
@@ -66,6 +68,7 @@ impl Forwarder {
         Self {
             name,
             next: Arc::new(AtomicU64::new(RandomState::new().hash_one(()))),
+            progress: Progress::default(),
             link: Arc::new(Link {
                 endpoint,
                 peer,
@@ -189,12 +192,25 @@ impl Forwarder {
             };
             let (name, counters) = (self.name.clone(), self.link.counters.clone());
             let session = udp::Session::new(connection.clone(), socket.clone(), name, counters);
-            let (loss, is_cut) = session.run(early, failed.clone()).await;
+            let running = session.run(early, failed.clone());
+            let ran = held(self.progress.valve(), running).await;
+            let Some((loss, is_cut)) = ran else {
+                connection.close(0, b"cancelled");
+                return;
+            };
             connection.close(0, b"nothing comes back any more");
             if is_cut {
                 failed(&ForwardError::Cut(loss));
             }
         }
+    }
+
+    /// What went through the connections that it accepted, both ways together, and the [`Valve`](crate::services::files::Valve) that
+    /// pauses it with all its clones: meanwhile nothing is read from those that are open, so that both ends wait, new ones are reset, and
+    /// datagrams are lost. What is cancelled resets them all, and takes no more.
+    #[must_use]
+    pub fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// What became of UDP datagrams so far.
@@ -215,6 +231,10 @@ impl Forwarder {
                 connections.join_next().await;
             }
             match listener.accept().await {
+                Ok(local) if self.progress.valve().is_paused() => {
+                    local.reset_on_drop();
+                    debug!("a connection was reset, as the forward is paused");
+                }
                 Ok(local) => {
                     connections.spawn(self.clone().carry(local, failed.clone()));
                 }
@@ -232,7 +252,11 @@ impl Forwarder {
             Ok(opened) => opened,
             Err(error) => return failed(&error),
         };
-        match splice(local, send, recv).await {
+        let splicing = splice_counted(&self.progress, local, send, recv);
+        let Some(ended) = held(self.progress.valve(), splicing).await else {
+            return;
+        };
+        match ended {
             Ok(()) => {}
             Err(Broken::Link(error)) => failed(&ForwardError::Cut(error.into())),
             // Whoever has an end of the connection may break it off.
@@ -253,14 +277,20 @@ impl Forwarder {
         if let Some(connection) = connection {
             match begin(&connection, &request, local, &mut first).await {
                 Err(Unbegun::Lost { acknowledged, .. }) if first.is_empty() || !acknowledged => {}
-                decided => return Ok(decided?),
+                decided => {
+                    let opened = decided?;
+                    self.progress.moved(first.len() as u64);
+                    return Ok(opened);
+                }
             }
         }
         if first.is_empty() {
             request = self.request();
         }
         let connection = self.link.redial(number).await?;
-        Ok(begin(&connection, &request, local, &mut first).await?)
+        let opened = begin(&connection, &request, local, &mut first).await?;
+        self.progress.moved(first.len() as u64);
+        Ok(opened)
     }
 
     #[cfg(test)]

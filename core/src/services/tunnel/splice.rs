@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{limit::Share, local::Local, pace::Pace};
-use crate::{RecvStream, SendStream};
+use crate::{RecvStream, SendStream, services::files::Progress};
 
 /// What is read from TCP at a time, at most and at least: small reads share a buffer.
 const CHUNK: usize = 64 * 1024;
@@ -25,6 +25,13 @@ const PACKET: usize = 1200;
 /// Stream error code (RFC 9000 section 20.2): the TCP connection at the sender's end broke.
 const BROKEN: VarInt = VarInt::from_u32(1);
 
+/// What keeps a splice to a rate, and what counts its bytes.
+#[derive(Clone, Copy, Default)]
+struct Terms<'a> {
+    share: Option<&'a Share>,
+    progress: Option<&'a Progress>,
+}
+
 /// Copies both ways until both directions have ended and the peer has acknowledged all of ours.
 ///
 /// Any other end, also this future being dropped or the process killed, resets a TCP connection and the stream.
@@ -33,12 +40,39 @@ pub(super) async fn splice(
     send: ResetOnDrop,
     recv: StopOnDrop,
 ) -> Result<(), Broken> {
-    splice_within(None, local, send, recv).await
+    splice_on(Terms::default(), local, send, recv).await
+}
+
+/// The same, which counts what goes through, both ways together.
+pub(super) async fn splice_counted(
+    progress: &Progress,
+    local: Local,
+    send: ResetOnDrop,
+    recv: StopOnDrop,
+) -> Result<(), Broken> {
+    let terms = Terms {
+        progress: Some(progress),
+        ..Terms::default()
+    };
+    splice_on(terms, local, send, recv).await
 }
 
 /// The same within a peer's share of a limit.
 pub(super) async fn splice_within(
     share: Option<&Share>,
+    local: Local,
+    send: ResetOnDrop,
+    recv: StopOnDrop,
+) -> Result<(), Broken> {
+    let terms = Terms {
+        share,
+        ..Terms::default()
+    };
+    splice_on(terms, local, send, recv).await
+}
+
+async fn splice_on(
+    terms: Terms<'_>,
     local: Local,
     mut send: ResetOnDrop,
     mut recv: StopOnDrop,
@@ -49,12 +83,12 @@ pub(super) async fn splice_within(
             tcp.set_nodelay(true)?;
             tcp.set_zero_linger()?;
             let (reader, writer) = tcp.split();
-            copy_within(share, (reader, writer), ends).await?;
+            copy_on(terms, (reader, writer), ends).await?;
             SockRef::from(&tcp).set_linger(None)?;
             Ok(())
         }
         #[cfg(unix)]
-        Local::Unix(mut unix) => copy_within(share, unix.split(), ends).await,
+        Local::Unix(mut unix) => copy_on(terms, unix.split(), ends).await,
     }
 }
 
@@ -64,22 +98,22 @@ pub(super) async fn copy(
     send: &mut SendStream,
     recv: &mut RecvStream,
 ) -> Result<(), Broken> {
-    copy_within(None, (reader, writer), (send, recv)).await
+    copy_on(Terms::default(), (reader, writer), (send, recv)).await
 }
 
-async fn copy_within(
-    share: Option<&Share>,
+async fn copy_on(
+    terms: Terms<'_>,
     (reader, writer): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     (send, recv): (&mut SendStream, &mut RecvStream),
 ) -> Result<(), Broken> {
-    tokio::try_join!(to_quic(reader, send, share), from_quic(recv, writer, share))?;
+    tokio::try_join!(to_quic(reader, send, terms), from_quic(recv, writer, terms))?;
     Ok(())
 }
 
 async fn to_quic(
     mut local: impl AsyncRead + Unpin,
     send: &mut SendStream,
-    share: Option<&Share>,
+    Terms { share, progress }: Terms<'_>,
 ) -> Result<(), Broken> {
     let most = share.map_or(CHUNK, Share::piece);
     let mut acknowledged = pin!(send.stopped());
@@ -95,6 +129,9 @@ async fn to_quic(
             }
             if let Some(share) = share {
                 share.send(buffer.len()).await;
+            }
+            if let Some(progress) = progress {
+                progress.moved(buffer.len() as u64);
             }
             let bytes = buffer.split().freeze();
             let wanted = pace.priority(bytes.len(), Instant::now());
@@ -120,7 +157,7 @@ async fn to_quic(
 async fn from_quic(
     recv: &mut RecvStream,
     mut local: impl AsyncWrite + Unpin,
-    share: Option<&Share>,
+    Terms { share, progress }: Terms<'_>,
 ) -> Result<(), Broken> {
     let mut chunks = [const { Bytes::new() }; TOGETHER];
     let most = share.map_or(TOGETHER, |share| share.piece() / PACKET);
@@ -130,8 +167,12 @@ async fn from_quic(
         .await?
     {
         let chunks = chunks.get_mut(..count).unwrap_or_default();
+        let bytes = chunks.iter().map(Bytes::len).sum();
         if let Some(share) = share {
-            share.take(chunks.iter().map(Bytes::len).sum()).await;
+            share.take(bytes).await;
+        }
+        if let Some(progress) = progress {
+            progress.moved(bytes as u64);
         }
         write_all(&mut local, chunks).await?;
         // They hold the packets in which they came.

@@ -317,6 +317,47 @@ async fn a_connection_that_ends_with_the_link_is_told_of_as_cut_and_not_as_refus
 }
 
 #[tokio::test]
+async fn a_forward_that_is_paused_holds_what_is_open_and_resets_what_is_new() {
+    let node = || {
+        let builder = Endpoint::builder().bind_addr("127.0.0.1:0".parse().unwrap());
+        builder.lan_discovery(false).alpns([ALPN]).bind()
+    };
+    let (server, client) = tokio::try_join!(node(), node()).unwrap();
+    let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let exposed = Exposed::default();
+    exposed.insert(web(), target.local_addr().unwrap());
+    let local = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = local.local_addr().unwrap();
+    let forwarder = Forwarder::new(client, server.ticket(), web());
+    let progress = forwarder.progress().clone();
+    let mut running = JoinSet::new();
+    running.spawn(async move { forwarder.run(local, |_| ()).await });
+    let mut app = TcpStream::connect(addr).await.unwrap();
+    let link = server.accept().await.unwrap();
+    running.spawn(async move { expose::serve(&link, &exposed).await });
+    let (mut end, _) = target.accept().await.unwrap();
+    exchange(&mut app, &mut end).await;
+    let before = progress.bytes_done();
+    assert!(before > 0);
+
+    progress.valve().pause();
+    app.write_all(b"held").await.unwrap();
+    let mut new = TcpStream::connect(addr).await.unwrap();
+    assert_reset(&mut new).await;
+    assert_eq!(progress.bytes_done(), before);
+
+    progress.valve().resume();
+    let mut came = [0; 4];
+    end.read_exact(&mut came).await.unwrap();
+    assert_eq!(&came, b"held");
+    exchange(&mut app, &mut end).await;
+
+    progress.valve().cancel();
+    assert_reset(&mut app).await;
+    assert_reset(&mut end).await;
+}
+
+#[tokio::test]
 async fn a_limited_server_sends_and_gets_no_more_than_its_rate() {
     let mut world = World::new().await;
     let addr = world.target.as_ref().unwrap().local_addr().unwrap();

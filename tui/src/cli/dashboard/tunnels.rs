@@ -83,10 +83,13 @@ impl Host<'_> {
         // Any that is free.
         let listen = Local::Addr(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         match self {
-            Self::Own { links, .. } => {
+            Self::Own { links, running, .. } => {
                 let (bound, addr) = Bound::open(&listen).await.map_err(said)?;
                 let forward = Forward::new(links.clone(), ticket, name);
-                let steps = forward.begin(bound, addr, false);
+                let steps = match running {
+                    Some(running) => forward.begin_shown(running, bound, addr, false),
+                    None => forward.begin(bound, addr, false),
+                };
                 // The forward lives as long as its steps.
                 let begin = (steps, forward);
                 let steps = stream::unfold(begin, async |(mut steps, forward)| {
@@ -138,7 +141,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::links::Links;
+    use crate::{
+        links::Links,
+        transfers::{Order, Running},
+    };
 
     /// Far longer than anything takes.
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -162,12 +168,12 @@ mod tests {
         let router = router.accept(tunnel::ALPN, move |connection| {
             exposed.clone().serve(connection)
         });
-        let links = Links::new(a.clone());
+        let (links, running) = (Links::new(a.clone()), Running::default());
         let host = Host::Own {
             links: &links,
             peers: None,
             groups: None,
-            running: None,
+            running: Some(&running),
         };
         let body = async {
             links.connect(b.ticket()).await.unwrap();
@@ -181,6 +187,22 @@ mod tests {
                 let mut heard = [0; 5];
                 served.read_exact(&mut heard).await.unwrap();
                 assert_eq!(&heard, b"hello");
+                served.write_all(b"yes").await.unwrap();
+                let mut answer = [0; 3];
+                client.read_exact(&mut answer).await.unwrap();
+                let [shown] = &running.all()[..] else {
+                    panic!("a forward is shown");
+                };
+                assert_eq!((shown.word(), shown.moved.bytes_done), ("forwarding", 8));
+
+                running.order(shown.id, Order::Pause).unwrap();
+                client.write_all(b"again").await.unwrap();
+                let mut new = TcpStream::connect(&addr).await.unwrap();
+                assert!(new.read(&mut heard).await.is_err(), "it is reset");
+                assert_eq!(running.all()[0].moved.bytes_done, 8);
+                running.order(shown.id, Order::Resume).unwrap();
+                served.read_exact(&mut heard).await.unwrap();
+                assert_eq!(&heard, b"again");
                 addr
             };
             let addr = tokio::select! {
@@ -191,6 +213,7 @@ mod tests {
             while TcpListener::bind(addr).await.is_err() {
                 tokio::task::yield_now().await;
             }
+            assert!(running.all().is_empty());
         };
         let body = timeout(PATIENCE, body);
         tokio::select! {

@@ -17,6 +17,7 @@ use crate::{
     forwarding::{Bound, misfit},
     kept::{Kept, Kind, Local, Remote, Services, State},
     operations::{Dialling, Patience},
+    transfers::{Running, What},
 };
 
 /// Between two tries to listen, or to reach a peer; each to reach it waits twice as long as the one before, up to the second.
@@ -33,6 +34,7 @@ pub(super) struct Forwarding {
     remote: Remote,
     local: Local,
     is_beside_udp: bool,
+    running: Running,
 }
 
 /// Where one listens.
@@ -68,6 +70,7 @@ impl Forwarding {
             remote: remote.clone(),
             local: place.local.clone(),
             is_beside_udp: place.is_beside_udp,
+            running: node.desk().journal().running().clone(),
         }
     }
 
@@ -122,12 +125,13 @@ impl Forwarding {
 
     /// Ends where it cannot listen, or is to begin anew with what is known of the peer by then.
     async fn serve(&self, peer: &Ticket) -> Result<(), Failure> {
-        let (bound, _) = match self.is_beside_udp {
+        let (bound, addr) = match self.is_beside_udp {
             true => Bound::open_beside_udp(&self.local).await?,
             false => Bound::open(&self.local).await?,
         };
         self.tell(State::Waiting, None);
         let name = self.remote.name.clone();
+        let what = What::forward(peer.id(), name.to_string(), &addr);
         let forwarder = Forwarder::new(self.endpoint.clone(), peer.clone(), name);
         let (find, found) = watch::channel(None);
         let (failures, mut failed) = mpsc::channel(UNREAD);
@@ -137,10 +141,13 @@ impl Forwarding {
             }
         };
         let wanted = bound.wants();
-        tokio::select! {
-            ran = bound.run(&forwarder, found, |_| (), tell) => Ok(ran?),
-            () = self.reach((peer, &forwarder), wanted, &find, &mut failed) => Ok(()),
-        }
+        let work = async {
+            tokio::select! {
+                ran = bound.run(&forwarder, found, |_| (), tell) => Ok::<(), Failure>(ran?),
+                () = self.reach((peer, &forwarder), wanted, &find, &mut failed) => Ok(()),
+            }
+        };
+        self.running.during(what, forwarder.progress(), work).await
     }
 
     /// Asks until the peer and its server are there, and again when a connection has failed. Ends when what is known of the peer is not

@@ -8,7 +8,7 @@ use peerway::{
 };
 use serde::Serialize;
 
-use crate::cli::words;
+use crate::{cli::words, dash::words::nat_class};
 
 /// A statement, and what was measured for it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -161,7 +161,13 @@ fn ports(network: &NetworkSnapshot, public: SocketAddr) -> Finding {
     Finding {
         about: "router",
         says: format!("Your router {nat}. {meaning}"),
-        evidence: port_evidence(&network.nat_evidence, public),
+        evidence: match nat_class(nat) {
+            "unknown" => port_evidence(&network.nat_evidence, public),
+            kind => {
+                let evidence = port_evidence(&network.nat_evidence, public);
+                format!("NAT of the kind {kind}; {evidence}")
+            }
+        },
     }
 }
 
@@ -426,7 +432,7 @@ UDP works here, at least to a relay.
 Your router gives every destination another port, at random between 1024 and 65535. \
 Peers behind ordinary routers have to guess the port, which takes a second or two. \
 With peers whose router does the same, data stays on the relay.
-  seen at 198.51.100.7:2345; 1 of 1 relays answered, 1 of them at two ports; new sockets got ports 2345, 60000
+  NAT of the kind symmetric; seen at 198.51.100.7:2345; 1 of 1 relays answered, 1 of them at two ports; new sockets got ports 2345, 60000
 It lets in only what was asked for; both sides have to send to open it.
   no answer came in from a relay's other port, which nothing was sent to
 Your router forwards no port by itself.

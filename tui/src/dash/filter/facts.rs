@@ -15,7 +15,7 @@ use crate::dash::{
     look::UNICODE,
     model::Data,
     trail::Trails,
-    words::{Address, Measured, Standing, Words, is_warning, nat_class},
+    words::{Address, Measured, Standing, Twins, Words, is_warning, nat_class},
 };
 
 /// For those who print: peers are called as the address book calls them, and nothing is hidden.
@@ -23,6 +23,7 @@ pub(crate) struct Plain {
     names: BTreeMap<PeerId, String>,
     trails: Trails,
     blocked: BTreeSet<PeerId>,
+    twins: Twins,
 }
 
 impl Plain {
@@ -31,6 +32,7 @@ impl Plain {
             names,
             trails: Trails::default(),
             blocked: BTreeSet::new(),
+            twins: Twins::default(),
         }
     }
 
@@ -55,6 +57,7 @@ impl Plain {
             glyphs: &UNICODE,
             trails: &self.trails,
             blocked: &self.blocked,
+            twins: &self.twins,
             masked: false,
         }
     }
@@ -170,7 +173,7 @@ pub(in crate::dash) fn of_member(member: &Member<'_>, called: &str, data: &Data)
         facts.number(Number::Age, age.as_secs_f64());
     }
     if let Some(status) = &it.status {
-        facts.word(Word::Nat, nat_class(status.nat, false));
+        facts.word(Word::Nat, nat_class(status.nat));
         facts.number(Number::Down, status.rx_rate as f64);
         facts.number(Number::Up, status.tx_rate as f64);
     }

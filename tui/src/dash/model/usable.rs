@@ -10,7 +10,7 @@ impl Model {
     pub(in crate::dash) fn refusal(&self, action: Action) -> Option<&'static str> {
         if self.read_only && action.is_change() {
             Some("read-only: nothing is changed from here")
-        } else if self.replay && (matches!(action, Action::Ask(_)) || is_of_transfers(action)) {
+        } else if self.replay && is_asked(action) {
             Some("a recording: nothing is asked of its node")
         } else {
             None
@@ -24,12 +24,8 @@ impl Model {
             action,
             Action::Ask(_) | Action::Open | Action::Details | Action::Move(_) | Action::Toward(_)
         ) || is_of_transfers(action);
-        let is_asked = matches!(
-            action,
-            Action::Ask(_) | Action::Connect | Action::Network(_)
-        ) || is_of_transfers(action);
-        let is_in_vain =
-            is_asked && self.replay || is_of_row && self.overlay.is_none() && self.is_empty();
+        let is_in_vain = is_asked(action) && self.replay
+            || is_of_row && self.overlay.is_none() && self.is_empty();
         !is_in_vain
     }
 
@@ -52,6 +48,15 @@ impl Model {
             Panel::Page | Panel::Network => false,
         }
     }
+}
+
+/// Whether somebody has to be asked for it.
+fn is_asked(action: Action) -> bool {
+    let of_links = matches!(
+        action,
+        Action::Ask(_) | Action::Connect | Action::Network(_)
+    );
+    of_links || is_of_transfers(action)
 }
 
 fn is_of_transfers(action: Action) -> bool {

@@ -324,3 +324,26 @@ fn what_a_node_does_not_tell_is_said_and_not_taken_for_nothing() {
     desk.type_in("7");
     assert!(desk.screen(120, 40).contains("Nothing is shared"));
 }
+
+#[test]
+fn a_message_of_several_lines_is_told_so_in_one_and_in_full_as_it_was_written() {
+    let mut told: Commons = (*commons(2)).clone();
+    let text = "shopping:\n\n- milk\n- bread 👨\u{200d}👩\u{200d}👧 for all ❤\u{fe0f}\n";
+    told.groups[0]
+        .posts
+        .push(serde_json::from_value(post(1, 10, Some(text))).unwrap());
+    let mut desk = desk(&options());
+    desk.screen(200, 50);
+    desk.send(Msg::Commons(told.into()));
+    desk.type_in("8");
+    let screen = desk.screen(200, 50);
+    assert!(
+        screen.contains("shopping: ↵ - milk ↵ - bread 👨👩👧 for all ❤"),
+        "{screen}"
+    );
+    desk.type_in("\t\t");
+    let screen = desk.screen(200, 50);
+    for line in ["│shopping:", "│- milk", "│- bread"] {
+        assert!(screen.contains(line), "{line}: {screen}");
+    }
+}

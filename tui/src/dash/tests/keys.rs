@@ -708,6 +708,42 @@ fn commands_are_run_completed_and_corrected() {
 }
 
 #[test]
+fn what_is_shown_and_the_pairs_of_a_peer_are_chosen_by_written_commands() {
+    let mut desk = Desk::twelve(&options());
+    let mut run = |line: &str| {
+        desk.type_in(&format!(":{line}"));
+        let asked = desk.key(KeyCode::Enter);
+        (asked, desk.model.context(), desk.screen(120, 40))
+    };
+    let (_, context, _) = run("pairs build-box");
+    assert_eq!(context, Context::Pairs);
+    let (asked, ..) = run("pairs build-box drop 192.0.2.1:5000");
+    let pair = Request::Pair {
+        remote: "192.0.2.1:5000".parse().unwrap(),
+        tcp: false,
+        action: PairAction::Drop,
+    };
+    assert_eq!(asked, [Effect::Ask(id(4), pair)]);
+    let (.., screen) = run("peers");
+    assert!(screen.contains("LOSS"), "{screen}");
+    let (.., screen) = run("columns name why");
+    assert!(!screen.contains("LOSS"), "{screen}");
+    let (.., screen) = run("columns");
+    assert!(screen.contains("LOSS"), "{screen}");
+    let (asked, ..) = run("services phone");
+    assert_eq!(asked, [Effect::Services(id(3))]);
+    let (asked, ..) = run("forward phone/web");
+    assert_eq!(asked, [Effect::Tunnel(id(3), "web".to_owned())]);
+    let (asked, ..) = run("measure");
+    assert!(matches!(asked[..], [Effect::AskNetwork(_)]));
+    let (.., screen) = run("copy");
+    assert!(
+        screen.contains("ticket"),
+        "what may follow is listed: {screen}"
+    );
+}
+
+#[test]
 fn the_whole_grammar_filters_the_table() {
     let mut desk = Desk::twelve(&options());
     for (text, left) in [

@@ -15,6 +15,7 @@ use crate::{
         model::Overlay,
         msg::{Effect, Msg},
     },
+    transfers::Direction,
 };
 
 const SIZES: [(u16, u16); 4] = [(40, 10), (60, 20), (80, 24), (120, 40)];
@@ -165,4 +166,69 @@ fn o_leads_a_port_to_what_the_peer_of_a_flow_exposes() {
     desk.send(Msg::Services(id(1), Ok(Vec::new())));
     let screen = desk.screen(120, 40);
     assert!(screen.contains("exposes nothing"), "{screen}");
+}
+
+#[test]
+fn transfers_are_paused_resumed_and_cancelled_by_written_commands_from_any_view() {
+    let mut desk = desk(&options());
+    desk.screen(80, 24);
+    desk.type_in(":pause holiday.mov");
+    let asked = desk.key(KeyCode::Enter);
+    assert_eq!(asked, [Effect::Order(3, TransferOrder::Pause)]);
+    desk.type_in(":resume");
+    assert_eq!(desk.key(KeyCode::Enter), []);
+    assert!(desk.screen(80, 24).contains("name one behind it"));
+    // In their view it is the selected one.
+    desk.type_in("4j:resume");
+    let asked = desk.key(KeyCode::Enter);
+    assert_eq!(asked, [Effect::Order(4, TransferOrder::Resume)]);
+    desk.type_in(":cancel 3");
+    assert_eq!(desk.key(KeyCode::Enter), []);
+    let asked = desk.type_in("y");
+    assert_eq!(asked, [Effect::Order(3, TransferOrder::Cancel)]);
+}
+
+#[test]
+fn a_forward_is_paused_as_a_transfer_is_and_ends_where_it_was_begun() {
+    let mut told: Commons = (*commons(2)).clone();
+    let forward = &mut told.transfers[0];
+    forward.direction = Direction::Forwarding;
+    forward.name = Some("web at 127.0.0.1:9000".to_owned());
+    (forward.folder, forward.moved.bytes) = (None, 0);
+    let mut desk = desk(&options());
+    desk.screen(120, 40);
+    desk.send(Msg::Commons(told.into()));
+    assert_eq!(desk.type_in("4x"), []);
+    assert!(desk.model.overlay.is_none());
+    assert!(desk.screen(120, 40).contains("peerway forward remove"));
+    let asked = desk.type_in("p");
+    assert_eq!(asked, [Effect::Order(3, TransferOrder::Pause)]);
+    desk.type_in("\n");
+    let screen = desk.screen(120, 40);
+    assert!(screen.contains("both ways"), "{screen}");
+    assert!(screen.contains("web at 127.0.0.1:9000"), "{screen}");
+    desk.key(KeyCode::Esc);
+    desk.type_in("v\n");
+    let screen = desk.screen(120, 40);
+    assert!(!screen.contains("127.0.0.1:9000"), "{screen}");
+}
+
+#[test]
+fn a_recording_is_asked_nothing_by_written_commands_either() {
+    let mut desk = desk(&Options {
+        replay: true,
+        ..options()
+    });
+    desk.screen(80, 24);
+    for line in [
+        "pause 3",
+        "cancel 3",
+        "ping phone",
+        "rename phone x",
+        "services phone",
+        "connect phone",
+    ] {
+        desk.type_in(&format!(":{line}"));
+        assert_eq!(desk.key(KeyCode::Enter), [], "{line}");
+    }
 }

@@ -58,7 +58,7 @@ fn a_relayed_peers_page_says_what_was_tried_and_what_would_help() {
         "Switch on UPnP or PCP in either router",
         "Next try in 38 s",
         "1 IPv6   neither side has IPv6",
-        "your NAT: random ports, filters by port",
+        "your NAT: symmetric, random ports",
         "✗ 0/12",
         "12 probes to 1 address in 160 ms",
         "▒ relay fra1",

@@ -163,7 +163,7 @@ pub(super) fn name(model: &Model, peer: &PeerId, input: &Input, frame: &mut Fram
 /// Whether a transfer is to end.
 pub(super) fn cancel(model: &Model, id: u64, frame: &mut Frame<'_>, body: Rect) {
     let found = transfers::all(model.data()).iter().find(|it| it.id == id);
-    let name = found.map_or_else(|| "It".to_owned(), transfers::name);
+    let name = found.map_or_else(|| "It".to_owned(), |it| transfers::shown(model, it));
     let name = format::fit(&name, 40, model.look.glyphs.ellipsis);
     let inside = popup(model, frame, body, (54, 7), "Cancel?");
     let text = format!(
@@ -190,6 +190,9 @@ pub(super) fn confirm(
             "Block?",
             format!("{name} gets no answer any more, and is not dialled."),
         ),
+        Request::LetIn if !model.blocked.contains(peer) => {
+            ("Allow?", format!("{name} is let in whenever it calls."))
+        }
         Request::LetIn => (
             "Allow?",
             format!("{name} is blocked. This lets it in again, and it may be dialled."),

@@ -5,7 +5,7 @@ use peerway::{
 };
 use ratatui::text::{Line, Span};
 
-use crate::dash::{format, look::Role, model::Model};
+use crate::dash::{format, look::Role, model::Model, words::nat_class};
 
 /// How one way stands.
 enum Verdict {
@@ -204,19 +204,13 @@ fn relay(evidence: &Evidence) -> Step {
     }
 }
 
+/// Its kind, and how it chooses ports where that matters.
 fn behavior(nat: NatReport) -> String {
-    let ports = match (nat.mapping, nat.allocation) {
-        (NatBehavior::Unknown, _) => return "not measured".to_owned(),
-        (NatBehavior::EndpointIndependent, _) => "one port",
-        (_, PortAllocation::Random { .. }) => "random ports",
-        (_, PortAllocation::Sequential { .. }) => "counted ports",
-        (_, PortAllocation::Unknown) => "other ports each",
-    };
-    let filter = match nat.filtering {
-        NatBehavior::EndpointIndependent => "lets in all",
-        NatBehavior::AddressDependent => "filters by host",
-        NatBehavior::AddressAndPortDependent => "filters by port",
-        NatBehavior::Unknown => return ports.to_owned(),
-    };
-    format!("{ports}, {filter}")
+    let kind = nat_class(nat);
+    match (nat.mapping, nat.allocation) {
+        (NatBehavior::Unknown, _) => "not measured".to_owned(),
+        (NatBehavior::EndpointIndependent, _) | (_, PortAllocation::Unknown) => kind.to_owned(),
+        (_, PortAllocation::Random { .. }) => format!("{kind}, random ports"),
+        (_, PortAllocation::Sequential { .. }) => format!("{kind}, counted ports"),
+    }
 }

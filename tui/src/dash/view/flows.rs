@@ -18,6 +18,8 @@ use crate::{
 
 /// A chart with its border that says something.
 const CHART_HEIGHT: u16 = 11;
+/// In narrower panels protocols are named without what Peerway's own begin with.
+const NAMES_FROM: u16 = 50;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Column {
@@ -98,7 +100,7 @@ fn table(
     let rows = shown.skip(top).take(height).map(|(at, (peer, flow))| {
         let cells = columns
             .iter()
-            .map(|column| cell(model, peer, flow, *column));
+            .map(|column| cell(model, peer, flow, *column, area.width));
         let selected = is_view && model.focus == Panel::Flows && at == model.flows.at;
         selectable(model, cells.collect(), selected)
     });
@@ -153,7 +155,13 @@ impl Column {
     }
 }
 
-fn cell(model: &Model, peer: &PeerSnapshot, flow: &FlowSnapshot, column: Column) -> Line<'static> {
+fn cell(
+    model: &Model,
+    peer: &PeerSnapshot,
+    flow: &FlowSnapshot,
+    column: Column,
+    panel: u16,
+) -> Line<'static> {
     let glyphs = model.look.glyphs;
     let words = model.words();
     let (down, up) = (glyphs.down, glyphs.up);
@@ -169,7 +177,13 @@ fn cell(model: &Model, peer: &PeerSnapshot, flow: &FlowSnapshot, column: Column)
             return Line::from(vec![Span::raw(" "), arrow]);
         }
         Column::Peer => format::fit(&words.name(&peer.id), 14, glyphs.ellipsis),
-        Column::Protocol => printable(&flow.alpn),
+        Column::Protocol => {
+            let name = printable(&flow.alpn);
+            // What most have in common gives way first.
+            let short = name.strip_prefix("peerway/").filter(|_| panel < NAMES_FROM);
+            let room = if panel < NAMES_FROM { 10 } else { usize::MAX };
+            format::fit(short.unwrap_or(&name), room, glyphs.ellipsis)
+        }
         Column::Path => words.link(peer, Address::None),
         Column::Streams => flow.streams.to_string(),
         Column::Datagrams => match flow.datagrams {

@@ -178,7 +178,7 @@ fn cell(model: &Model, member: &Member<'_>, column: Column, panel: u16) -> Line<
             return Line::styled(group::name(model, &it.id), look.style(text_role));
         }
         Column::Nat => {
-            let class = status.map_or_else(none, |it| nat_class(it.nat, false).to_owned());
+            let class = status.map_or_else(none, |it| nat_class(it.nat).to_owned());
             return Line::styled(class, look.style(text_role));
         }
         Column::Version => {
@@ -228,14 +228,16 @@ enum LinkColumn {
     Why,
 }
 
+/// With this width of the panel links are told with what goes over them.
+const RATES_FROM: u16 = 130;
 const LINK_COLUMNS: [(LinkColumn, u16); 8] = [
     (LinkColumn::Glyph, 0),
     (LinkColumn::Group, 70),
     (LinkColumn::Pair, 0),
     (LinkColumn::Path, 0),
     (LinkColumn::Rtt, 46),
-    (LinkColumn::Down, 130),
-    (LinkColumn::Up, 130),
+    (LinkColumn::Down, RATES_FROM),
+    (LinkColumn::Up, RATES_FROM),
     (LinkColumn::Why, 52),
 ];
 
@@ -378,7 +380,18 @@ fn link_cell(model: &Model, pair: &Pair<'_>, column: LinkColumn, panel: u16) -> 
             let why = pair.says.why.filter(|_| !pair.it.is_direct());
             return Line::raw(why.map_or("", |why| why.label()));
         }
-        LinkColumn::Why => return Line::raw(pair.why(model)),
+        LinkColumn::Why => {
+            // What stands before it: the mark, both ends, the path, the round trip, and the blanks between.
+            let before = 2 + 2 + pair_width(panel) + path_width(panel) + 6 + 4;
+            let group = if model.data().swarm.groups.len() > 1 {
+                9
+            } else {
+                0
+            };
+            let rates = if panel >= RATES_FROM { 12 } else { 0 };
+            let room = panel.saturating_sub(before + group + rates);
+            return Line::raw(fit(&pair.why(model), room));
+        }
         LinkColumn::Rtt => pair.says.rtt.map_or_else(none, format::rtt),
         LinkColumn::Down => format::short(pair.says.rx_rate),
         LinkColumn::Up => format::short(pair.says.tx_rate),

@@ -23,7 +23,7 @@ use crate::dash::{
     model::{Model, Overlay},
     prompt,
     stack::stretched,
-    words::{Reach, nat_class},
+    words::{Reach, own_nat_class},
 };
 
 /// Cells of each sparkline in the header.
@@ -286,10 +286,7 @@ fn health(model: &Model, snapshot: &NodeSnapshot) -> (&'static str, Role) {
 
 fn network(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> String {
     let network = &snapshot.network;
-    let public_interface = network
-        .public_v4
-        .is_some_and(|public| network.local.iter().any(|local| local.ip() == public.ip()));
-    let class = nat_class(network.nat, public_interface);
+    let class = own_nat_class(network);
     let v6 = network.public_v6.is_some();
     let dot = model.look.glyphs.dot;
     if wide {

@@ -142,7 +142,7 @@ fn cell(model: &Model, joined: &Joined, column: Column) -> Line<'static> {
             };
             return Line::from(vec![Span::raw(" "), Span::styled(glyph, look.style(role))]);
         }
-        Column::Name => return Line::raw(printable(&it.name)),
+        Column::Name => return Line::raw(joined::apart(&printable(&it.name))),
         Column::Role => {
             return Line::raw(it.role.map_or("removed", |role| role.word()));
         }
@@ -212,7 +212,7 @@ pub(super) fn fellows(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let online = members.clone().filter(|it| it.standing.is_online()).count();
     let dot = model.look.glyphs.dot;
     let group = joined::selected(model).map_or_else(String::new, |joined| {
-        format!(" {dot} {}", printable(&joined.group.name))
+        format!(" {dot} {}", joined::apart(&printable(&joined.group.name)))
     });
     let count = members.count();
     let title = format!("Members{group} {dot} {online} of {count} online");
@@ -342,19 +342,25 @@ pub(super) fn posts(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if let Some((post, _)) = selected
         && inside.height >= FULL_TEXT_FROM
     {
-        full(model, frame, inside, &joined::text(model, post));
+        full(model, frame, inside, &joined::lines(model, post));
     }
 }
 
 /// All of the selected post, where the line does not hold it.
-fn full(model: &Model, frame: &mut Frame<'_>, inside: Rect, text: &str) {
+fn full(model: &Model, frame: &mut Frame<'_>, inside: Rect, lines: &[String]) {
     // The time, the mark and the name.
     const BEFORE: usize = 13 + NAME_WIDTH;
     let width = usize::from(inside.width.max(1));
-    if text.width() + BEFORE <= width {
+    let fits = |line: &String| line.width() + BEFORE <= width;
+    if matches!(lines, [] | [_]) && lines.iter().all(fits) {
         return;
     }
-    let rows = u16::try_from(text.width().div_ceil(width) + 1).unwrap_or(u16::MAX);
+    let folded = lines.iter().map(|line| match line.width().div_ceil(width) {
+        0 | 1 => 1,
+        // Words that do not fit go on to the next line.
+        rows => rows + 1,
+    });
+    let rows = u16::try_from(folded.sum::<usize>()).unwrap_or(u16::MAX);
     let [_, rule, words] = inside.layout(&Layout::vertical([
         Constraint::Fill(1),
         Constraint::Length(1),
@@ -364,6 +370,6 @@ fn full(model: &Model, frame: &mut Frame<'_>, inside: Rect, text: &str) {
     let dashes = dashes.repeat(usize::from(rule.width));
     frame.render_widget(Line::styled(dashes, model.look.style(Role::Dim)), rule);
     frame.render_widget(Clear, words);
-    let text = Paragraph::new(text.to_owned()).wrap(Wrap { trim: false });
+    let text = Paragraph::new(lines.join("\n")).wrap(Wrap { trim: false });
     frame.render_widget(text, words);
 }

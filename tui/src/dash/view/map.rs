@@ -10,7 +10,7 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{panel, put};
+use super::{panel, put, table};
 use crate::dash::{
     format, group,
     layout::Panel,
@@ -373,6 +373,7 @@ fn tree(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let most = lines.len().saturating_sub(height);
     let top = selected.saturating_sub(height / 2).min(most);
     for (line, row) in lines.into_iter().skip(top).zip(area.rows()) {
+        let line = table::shortened(line, row.width, glyphs.ellipsis);
         frame.render_widget(line, row);
     }
 }
@@ -382,13 +383,14 @@ fn heading(model: &Model, branch: &Branch<'_>) -> Line<'static> {
     let count = branch.whos.len();
     if let Some(group) = branch.group {
         let text = group::summary(group);
+        let unlinked = match count {
+            0 => String::new(),
+            count => format!(" {} {count} without a link here", look.glyphs.dot),
+        };
         return Line::from(vec![
             Span::styled(format!("{} ", look.glyphs.idle), look.style(Role::Info)),
             Span::styled(text, look.style(Role::Title)),
-            Span::styled(
-                format!(" {} {count} without a link here", look.glyphs.dot),
-                look.style(Role::Dim),
-            ),
+            Span::styled(unlinked, look.style(Role::Dim)),
         ]);
     }
     let (glyph, text, role) = match branch.relay {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use peerway::{HomeReason, NetworkSnapshot, RelayRole, RelaySnapshot, RelayState};
+use peerway::{HomeReason, NatBehavior, NetworkSnapshot, RelayRole, RelaySnapshot, RelayState};
 use ratatui::{
     Frame,
     layout::Rect,
@@ -10,8 +10,8 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::panel;
-use crate::dash::{format, layout::Panel, look::Role, model::Model, words::nat_behavior};
+use super::{panel, table};
+use crate::dash::{format, layout::Panel, look::Role, model::Model, words::own_nat_class};
 
 pub(super) fn network(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let block = panel(model, "Network", "NAT report", Some(Panel::Network));
@@ -22,18 +22,16 @@ pub(super) fn network(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let mut lines = vec![
         fact(model, "IPv4", public(model, network.public_v4)),
         fact(model, "IPv6", public(model, network.public_v6)),
-        fact(
-            model,
-            "NAT",
-            format!("mapping   {}", nat_behavior(network.nat.mapping)),
-        ),
-        fact(
-            model,
-            "",
-            format!("filtering {}", nat_behavior(network.nat.filtering)),
-        ),
-        fact(model, "Ports", mapping(model, network)),
+        fact(model, "NAT", own_nat_class(network).to_owned()),
     ];
+    // Relays come first where there is room for the one or the other; view 3 has both.
+    let relays = snapshot.relays.len().max(1);
+    let others = lines.len() + 1 + usize::from(network.lan_trouble.is_some()) + relays + 1;
+    let axes = behaviors(network);
+    if others + axes.len() <= usize::from(inside.height) {
+        lines.extend(axes);
+    }
+    lines.push(fact(model, "Ports", mapping(model, network)));
     if let Some(reason) = &network.lan_trouble {
         let text = format!("by ticket only: {}", model.words().foreign(reason));
         let room = usize::from(inside.width).saturating_sub(8);
@@ -53,10 +51,12 @@ pub(super) fn network(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             model,
             if row == 0 { "Relay" } else { "" },
             relay,
+            inside.width,
         ));
     }
     let used = u16::try_from(lines.len()).unwrap_or(u16::MAX);
     for (line, row) in lines.into_iter().zip(inside.rows()) {
+        let line = table::shortened(line, row.width, model.look.glyphs.ellipsis);
         frame.render_widget(line, row);
     }
     if let Some(row) = inside.rows().next_back().filter(|_| used < inside.height) {
@@ -71,6 +71,19 @@ pub(super) fn network(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         );
         frame.render_widget(Line::styled(checked, model.look.style(Role::Dim)), row);
     }
+}
+
+/// Both axes of RFC 4787, as far as they were measured.
+fn behaviors(network: &NetworkSnapshot) -> Vec<Line<'static>> {
+    let axes = [
+        (network.nat.mapping, "mapping"),
+        (network.nat.filtering, "filtering"),
+    ];
+    let measured = axes
+        .into_iter()
+        .filter(|(behavior, _)| *behavior != NatBehavior::Unknown);
+    let line = |(behavior, axis)| Line::raw(format!("   {behavior} {axis}"));
+    measured.map(line).collect()
 }
 
 pub(super) fn fact(model: &Model, name: &str, text: String) -> Line<'static> {
@@ -115,7 +128,13 @@ fn home(relay: &RelaySnapshot) -> String {
     }
 }
 
-pub(super) fn relay_line(model: &Model, name: &str, relay: &RelaySnapshot) -> Line<'static> {
+/// In so many columns; where those do not suffice, it is not said why it is the home relay.
+pub(super) fn relay_line(
+    model: &Model,
+    name: &str,
+    relay: &RelaySnapshot,
+    width: u16,
+) -> Line<'static> {
     let ellipsis = model.look.glyphs.ellipsis;
     let mut line = fact(model, name, String::new());
     let host = format::fit(&model.words().relay_label(&relay.url), 15, ellipsis);
@@ -129,7 +148,12 @@ pub(super) fn relay_line(model: &Model, name: &str, relay: &RelaySnapshot) -> Li
     line.push_span(Span::styled(state, model.look.style(role)));
     let note = match &relay.error {
         Some(error) => format!("  {}", model.words().foreign(error)),
-        None => home(relay),
+        None => {
+            let home = home(relay);
+            let has_room = line.width() + home.len() <= usize::from(width);
+            let role = home.split(',').next().map(str::to_owned);
+            role.filter(|_| !has_room).unwrap_or(home)
+        }
     };
     line.push_span(Span::styled(note, model.look.style(Role::Dim)));
     line

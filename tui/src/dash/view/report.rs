@@ -9,22 +9,20 @@ use ratatui::{
     style::Style,
     text::{Line, Span},
 };
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{
     network::{mapping, public, relay_line},
-    panel, rtt,
+    panel, rtt, table,
 };
 use crate::dash::{
-    format,
-    layout::Panel,
-    look::Role,
-    map::users,
-    model::Model,
-    words::{nat_behavior, nat_class},
+    format, layout::Panel, look::Role, map::users, model::Model, words::own_nat_class,
 };
 
 /// Changes that are told of, where nothing limits them.
 const CHANGES: usize = 100;
+/// From this width on the sections stand beside each other.
+const WIDE_FROM: u16 = 100;
 
 /// What belongs together, under its title.
 struct Section {
@@ -36,13 +34,13 @@ struct Section {
 /// Sections beside and below each other if they fit, or one list that scrolls.
 pub(super) fn report(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let nat = nat(model);
-    let addresses = addresses(model);
+    let addresses = addresses(model, area.width);
     let relays = relays(model, area.width);
     let changes = changes(model);
     let height = |lines: usize| u16::try_from(lines + 2).unwrap_or(u16::MAX);
     let top = height(nat.lines.len().max(addresses.lines.len()));
     let middle = height(relays.lines.len());
-    if area.width < 100 || top.saturating_add(middle).saturating_add(4) > area.height {
+    if area.width < WIDE_FROM || top.saturating_add(middle).saturating_add(4) > area.height {
         return list(model, frame, area, [nat, addresses, relays, changes]);
     }
     let [top, middle, bottom] = area.layout(&Layout::vertical([
@@ -73,9 +71,7 @@ pub(super) fn report(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let block = panel(model, section.title, &section.note, Some(Panel::Network));
         let inside = block.inner(area);
         frame.render_widget(block, area);
-        for (line, row) in section.lines.into_iter().zip(inside.rows()) {
-            frame.render_widget(line, row);
-        }
+        draw(model, frame, inside, section.lines.into_iter());
     }
 }
 
@@ -83,7 +79,7 @@ pub(super) fn report(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 pub(in crate::dash) fn lines(model: &Model, width: u16) -> usize {
     let sections = [
         nat(model),
-        addresses(model),
+        addresses(model, width),
         relays(model, width),
         changes(model),
     ];
@@ -100,7 +96,7 @@ fn list(model: &Model, frame: &mut Frame<'_>, area: Rect, sections: [Section; 4]
     );
     let inside = block.inner(area);
     frame.render_widget(block, area);
-    let lines: Vec<Line<'_>> = sections
+    let lines: Vec<Line<'static>> = sections
         .into_iter()
         .flat_map(|section| {
             let title = format!(" {}", section.title);
@@ -110,7 +106,17 @@ fn list(model: &Model, frame: &mut Frame<'_>, area: Rect, sections: [Section; 4]
         .collect();
     let most = lines.len().saturating_sub(usize::from(inside.height));
     let shown = lines.into_iter().skip(model.network.at.min(most));
-    for (line, row) in shown.zip(inside.rows()) {
+    draw(model, frame, inside, shown);
+}
+
+fn draw(
+    model: &Model,
+    frame: &mut Frame<'_>,
+    inside: Rect,
+    lines: impl Iterator<Item = Line<'static>>,
+) {
+    for (line, row) in lines.zip(inside.rows()) {
+        let line = table::shortened(line, row.width, model.look.glyphs.ellipsis);
         frame.render_widget(line, row);
     }
 }
@@ -120,6 +126,28 @@ fn fact(model: &Model, name: &str, text: String) -> Line<'static> {
         Span::styled(format!(" {name:<9} "), model.look.style(Role::Dim)),
         Span::raw(text),
     ])
+}
+
+/// A fact in as many lines as it takes, on a screen of this width.
+fn folded(model: &Model, name: &str, text: &str, width: u16) -> Vec<Line<'static>> {
+    let panel = if width >= WIDE_FROM { width / 2 } else { width };
+    // The border, and the name with its blanks.
+    let room = usize::from(panel).saturating_sub(2 + 11).max(1);
+    let mut rows = vec![String::new()];
+    for word in text.split(' ') {
+        match rows.last_mut() {
+            Some(row) if row.is_empty() => row.push_str(word),
+            Some(row) if row.width() + 1 + word.width() <= room => {
+                row.push(' ');
+                row.push_str(word);
+            }
+            _ => rows.push(word.to_owned()),
+        }
+    }
+    let named = rows.into_iter().enumerate();
+    named
+        .map(|(at, row)| fact(model, if at == 0 { name } else { "" }, row))
+        .collect()
 }
 
 /// A fact, and in grey what it is known from.
@@ -136,9 +164,6 @@ fn nat(model: &Model) -> Section {
     let snapshot = &model.data().snapshot;
     let network = &snapshot.network;
     let evidence = &network.nat_evidence;
-    let own = network
-        .public_v4
-        .is_some_and(|public| network.local.iter().any(|local| local.ip() == public.ip()));
     let asked = match (evidence.answered, evidence.asked) {
         (0, 0) => String::new(),
         (answered, asked) => format!("{answered} of {asked} relays answered"),
@@ -155,19 +180,14 @@ fn nat(model: &Model) -> Section {
         0 => String::new(),
         count => format!("{count} asked at two ports"),
     };
-    let class = nat_class(network.nat, own).to_owned();
+    let class = own_nat_class(network).to_owned();
     let mut lines = vec![
-        known(model, "class", class, asked),
-        known(
-            model,
-            "mapping",
-            nat_behavior(network.nat.mapping).to_owned(),
-            two,
-        ),
+        known(model, "kind", class, asked),
+        known(model, "mapping", network.nat.mapping.to_string(), two),
         known(
             model,
             "filtering",
-            nat_behavior(network.nat.filtering).to_owned(),
+            network.nat.filtering.to_string(),
             String::new(),
         ),
         known(model, "ports", allocation(network.nat.allocation), same),
@@ -217,7 +237,7 @@ fn checked(snapshot: &NodeSnapshot) -> String {
     )
 }
 
-fn addresses(model: &Model) -> Section {
+fn addresses(model: &Model, width: u16) -> Section {
     let network = &model.data().snapshot.network;
     let seen = |addr: Option<_>| {
         if addr.is_some() {
@@ -257,7 +277,7 @@ fn addresses(model: &Model) -> Section {
         }
         None => "peers are found by multicast DNS".to_owned(),
     };
-    lines.push(fact(model, "LAN", lan));
+    lines.extend(folded(model, "LAN", &lan, width));
     Section {
         title: "Addresses",
         note: String::new(),
@@ -271,7 +291,7 @@ fn relays(model: &Model, width: u16) -> Section {
         .relays
         .iter()
         .map(|relay| {
-            let mut line = relay_line(model, "", relay);
+            let mut line = relay_line(model, "", relay, width);
             // Bars stand where the card has the name of its line.
             let bars = if width >= 80 {
                 format!(" {} ", bars(model, &relay.url))

@@ -81,7 +81,7 @@ fn lines(model: &Model, peer: &PeerId) -> Vec<Line<'static>> {
             text.push_str(&format!(" by {}", group::name(model, &via)));
         }
         if let Some(status) = &member.it.status {
-            text.push_str(&format!(", NAT {}", nat_class(status.nat, false)));
+            text.push_str(&format!(", NAT {}", nat_class(status.nat)));
         }
         lines.push(labelled("status", text));
     }

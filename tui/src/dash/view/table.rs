@@ -3,11 +3,11 @@
 use ratatui::{
     Frame,
     layout::{Constraint, Margin, Rect},
-    text::Line,
+    text::{Line, Span},
     widgets::{Row, Table},
 };
 
-use crate::dash::{look::Role, model::Model};
+use crate::dash::{format, look::Role, model::Model};
 
 /// The columns for which there is room, of those that each say from which width they are shown.
 pub(super) fn fitting<C: Copy, const N: usize>(columns: [(C, u16); N], width: u16) -> Vec<C> {
@@ -31,9 +31,63 @@ pub(super) fn draw<'a>(
     frame.render_widget(table, inside);
 }
 
+/// A line in so many columns; a sign stands where the rest is cut off.
+pub(super) fn shortened(line: Line<'static>, width: u16, ellipsis: &'static str) -> Line<'static> {
+    let mut room = usize::from(width);
+    if line.width() <= room {
+        return line;
+    }
+    let (style, alignment) = (line.style, line.alignment);
+    let mut spans = Vec::new();
+    for span in line.spans {
+        if span.width() < room {
+            room -= span.width();
+            spans.push(span);
+            continue;
+        }
+        // One letter more than there is room for, whatever follows.
+        let text = format!("{}x", span.content);
+        spans.push(Span::styled(format::fit(&text, room, ellipsis), span.style));
+        break;
+    }
+    let mut line = Line::from(spans).style(style);
+    line.alignment = alignment;
+    line
+}
+
 /// What is said where there would be no row.
 pub(super) fn say(model: &Model, frame: &mut Frame<'_>, inside: Rect, lines: &[&'static str]) {
     for (line, row) in lines.iter().zip(inside.inner(Margin::new(1, 0)).rows()) {
         frame.render_widget(Line::styled(*line, model.look.style(Role::Dim)), row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_cut_off_says_so_wherever_its_parts_end() {
+        let line = || {
+            Line::from(vec![
+                Span::raw("one "),
+                Span::raw("two "),
+                Span::raw("three"),
+            ])
+        };
+        let text = |width| {
+            let line = shortened(line(), width, "~");
+            let parts = line.spans.iter().map(|span| span.content.as_ref());
+            parts.collect::<String>()
+        };
+        for (width, shown) in [
+            (13, "one two three"),
+            (12, "one two thr~"),
+            (8, "one two~"),
+            (6, "one t~"),
+            (1, "~"),
+        ] {
+            assert_eq!(text(width), shown, "{width}");
+        }
     }
 }

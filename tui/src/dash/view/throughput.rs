@@ -175,7 +175,12 @@ fn times(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let seconds = model.window.seconds();
     for quarter in 0..4 {
         let x = area.x + area.width / 4 * quarter;
-        let text = format!("-{}s", seconds - seconds / 4 * usize::from(quarter));
+        let ago = seconds - seconds / 4 * usize::from(quarter);
+        let text = if seconds >= 3600 {
+            format!("-{} min", ago / 60)
+        } else {
+            format!("-{ago}s")
+        };
         let label = Rect {
             x,
             width: area.width / 4,

@@ -16,7 +16,7 @@ use crate::{
         layout::Panel,
         look::Role,
         model::Model,
-        transfers::{all, glyph, left, name, rate, selected, whom},
+        transfers::{all, glyph, left, rate, selected, shown, whom},
         words::Address,
     },
     printable::printable,
@@ -100,7 +100,7 @@ impl Column {
         match self {
             Self::Glyph => Constraint::Length(2),
             Self::Name => Constraint::Fill(1),
-            Self::State => Constraint::Length(9),
+            Self::State => Constraint::Length(10),
             Self::With => Constraint::Length(14),
             Self::Done if panel >= BAR_FROM => Constraint::Length(BAR as u16 + 5),
             Self::Size | Self::Done | Self::Rate | Self::Left => Constraint::Length(6),
@@ -127,7 +127,7 @@ fn cell(model: &Model, transfer: &Transfer, column: Column, panel: u16) -> Line<
             return Line::from(vec![Span::raw(" "), glyph]);
         }
         Column::State => return Line::from(Span::styled(transfer.word(), look.style(role))),
-        Column::Name => name(transfer),
+        Column::Name => shown(model, transfer),
         Column::With => format::fit(&whom(model, transfer), 14, glyphs.ellipsis),
         Column::Size if transfer.moved.bytes == 0 => none(),
         Column::Size => format::short(transfer.moved.bytes),
@@ -162,7 +162,7 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect) {
         let Some(transfer) = selected(model) else {
             return;
         };
-        (name(transfer), of_transfer(model, transfer))
+        (shown(model, transfer), of_transfer(model, transfer))
     } else {
         let flows = flows(&model.data().snapshot);
         let Some((peer, flow)) = flows.get(model.flows.at) else {
@@ -193,8 +193,11 @@ fn of_transfer(model: &Model, transfer: &Transfer) -> Vec<Line<'static>> {
         (false, Direction::Receiving) => "receiving, p pauses it",
         (false, Direction::Sending) => "sending, p pauses it",
         (false, Direction::Fetching) => "fetching, p pauses it",
+        (false, Direction::Forwarding) => "forwarding, p pauses it",
     };
+    let is_forward = transfer.direction == Direction::Forwarding;
     let done = match transfer.percent() {
+        None if is_forward => format!("{} both ways", format::bytes(moved.bytes_done)),
         Some(percent) => format!(
             "{percent}%, {} of {}",
             format::bytes(moved.bytes_done),
@@ -211,8 +214,10 @@ fn of_transfer(model: &Model, transfer: &Transfer) -> Vec<Line<'static>> {
         lines.push(labelled(model, "path", words.link(peer, Address::None)));
     }
     lines.push(labelled(model, "done", done));
-    let files = format!("{} of {}", moved.files_done, moved.files);
-    lines.push(labelled(model, "files", files));
+    if !is_forward {
+        let files = format!("{} of {}", moved.files_done, moved.files);
+        lines.push(labelled(model, "files", files));
+    }
     if moved.bytes_held > 0 {
         let text = format!("{} from an earlier try", format::bytes(moved.bytes_held));
         lines.push(labelled(model, "of these", text));

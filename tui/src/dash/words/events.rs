@@ -56,6 +56,8 @@ pub(in crate::dash) enum Level {
 }
 
 impl Level {
+    pub(in crate::dash) const ALL: [Self; 3] = [Self::All, Self::Paths, Self::Warnings];
+
     pub(in crate::dash) fn next(self) -> Self {
         match self {
             Self::All => Self::Paths,
