@@ -257,7 +257,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_is_free_when_its_server_has_ended() {
-        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // Where no other test takes the port that becomes free.
+        let server = TcpListener::bind("127.3.2.1:0").await.unwrap();
         let addr = server.local_addr().unwrap();
         assert!(!is_free(addr));
         drop(server);
