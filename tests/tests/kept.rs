@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::{
@@ -36,10 +40,12 @@ async fn done(world: &World, state: &str, arguments: &[&str]) -> Vec<Value> {
     done.lines
 }
 
-/// An address that nobody listens at.
-async fn free() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().to_string()
+/// An address that nobody listens at until it is used: of this process alone, and at a port that the system gives to nobody.
+fn free() -> String {
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(10_000);
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let port = NEXT_PORT.fetch_add(1, Relaxed);
+    format!("127.{}.{b}.{c}:{port}", 64 | a)
 }
 
 /// The next change of a kept service.
@@ -66,7 +72,7 @@ async fn what_is_kept_is_served_by_every_up_and_outlives_restarts_of_either_side
     let (up_a, ticket) = world.up("a").await;
     done(&world, "b", &["add", "nas", &ticket]).await;
     let (up_b, _) = world.up("b").await;
-    let addr = free().await;
+    let addr = free();
     let add = ["forward", "add", "nas/web", "--listen", &addr];
     let added = done(&world, "b", &add).await;
     assert_ne!(added[0]["state"], Value::Null, "it is in force at once");
@@ -180,7 +186,7 @@ async fn whom_a_node_is_linked_with_is_noted_and_what_was_open_ends_when_one_tha
     done(&world, "a", &["expose", "add", &format!("web={target}")]).await;
     let (up_a, ticket) = world.up("a").await;
     let (up_b, _) = world.up("b").await;
-    let (addr, service) = (free().await, format!("{ticket}/web"));
+    let (addr, service) = (free(), format!("{ticket}/web"));
     let add = ["forward", "add", &service, "--listen", &addr];
     done(&world, "b", &add).await;
     send_and_compare(addr.clone(), 1).await;
@@ -218,8 +224,8 @@ async fn what_cannot_start_is_named_tried_again_and_harms_nothing_else() {
     let (up_a, ticket) = world.up("a").await;
     done(&world, "a", &["expose", "add", &format!("web={target}")]).await;
 
-    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let taken_addr = taken.local_addr().unwrap().to_string();
+    let taken_addr = free();
+    let taken = TcpListener::bind(&taken_addr).await.unwrap();
     let add = ["forward", "add", "nas/web", "--listen", &taken_addr];
     done(&world, "b", &add).await;
     let (mut up_b, _) = world.up("b").await;
@@ -229,7 +235,7 @@ async fn what_cannot_start_is_named_tried_again_and_harms_nothing_else() {
     done(&world, "b", &["add", "nas", &ticket]).await;
     let failed = change(&mut up_b).await;
     assert!(failed["reason"].as_str().unwrap().contains(&taken_addr));
-    let addr = free().await;
+    let addr = free();
     let service = format!("{ticket}/web");
     done(
         &world,

@@ -12,8 +12,8 @@ use quinn::Endpoint;
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
-    program::{Program, free_port},
-    world::{ANY, Client, PATIENCE, Running, id, payload, secret},
+    program::Program,
+    world::{ANY, Client, PATIENCE, Running, id, own_addr, payload, secret},
 };
 
 struct Registered {
@@ -106,8 +106,8 @@ async fn clients_signal_each_other_by_key() {
 #[tokio::test]
 async fn a_relay_that_was_killed_and_comes_back_is_registered_with_again() {
     let state = tempfile::tempdir().unwrap();
-    let port = free_port();
-    let mut relay = Program::start(state.path(), port, &["--json"]);
+    let addr = own_addr();
+    let mut relay = Program::start_at(addr, state.path(), &["--json"]);
     let url = relay.url();
     let mut client = Registered::up(url.clone(), 1).await;
     relay.kill();
@@ -119,15 +119,15 @@ async fn a_relay_that_was_killed_and_comes_back_is_registered_with_again() {
         matches!(&down, RelayEvent::Down { error, .. } if error.to_string() == "it does not answer"),
         "{down:?}"
     );
-    let again = Program::start(state.path(), port, &["--json"]);
+    let again = Program::start_at(addr, state.path(), &["--json"]);
     assert_eq!(again.url(), url);
     while !matches!(client.next().await, RelayEvent::Up { .. }) {}
 }
 
 #[tokio::test]
 async fn a_client_leaves_a_stopping_relay_and_comes_back_when_told() {
-    let relay = Running::start().await;
-    let addr = relay.addr;
+    let addr = own_addr();
+    let relay = Running::with(addr, Limits::default()).await;
     let mut client = Registered::up(relay.url(), 1).await;
     let leaving = async {
         let draining = client.next().await;

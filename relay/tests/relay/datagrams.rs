@@ -129,7 +129,8 @@ async fn what_is_sent_to_who_does_not_answer_is_lost_beyond_what_a_handshake_tak
     for _ in 0..300 {
         a.lane(2, &[0; 1000]).await;
     }
-    let mut received = 0;
+    b.expect_lane().await;
+    let mut received = 1;
     while b.hear_lane().await.is_some() {
         received += 1;
     }

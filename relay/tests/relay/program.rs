@@ -13,7 +13,7 @@ use peerway::{
 };
 use tokio::{net::UdpSocket, time::timeout};
 
-use crate::world::{ANY, Client, PATIENCE, id, lane_datagram};
+use crate::world::{ANY, Client, PATIENCE, id, lane_datagram, own_addr};
 
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerway-relay"));
@@ -42,15 +42,25 @@ impl Program {
         Self::start_by(command(), state_dir, port, options)
     }
 
+    /// The same at any address.
+    pub(crate) fn start_at(bind: SocketAddr, state_dir: &Path, options: &[&str]) -> Self {
+        Self::run(command(), bind, state_dir, options)
+    }
+
     /// The same by a command that ends in starting it.
     pub(crate) fn start_by(
-        mut command: Command,
+        command: Command,
         state_dir: &Path,
         port: u16,
         options: &[&str],
     ) -> Self {
+        let bind = SocketAddr::new(ANY.ip(), port);
+        Self::run(command, bind, state_dir, options)
+    }
+
+    fn run(mut command: Command, bind: SocketAddr, state_dir: &Path, options: &[&str]) -> Self {
         let mut child = command
-            .args(["--bind", &format!("127.0.0.1:{port}"), "--state-dir"])
+            .args(["--bind", &bind.to_string(), "--state-dir"])
             .arg(state_dir)
             .args(options)
             .spawn()
@@ -132,11 +142,6 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-pub(crate) fn free_port() -> u16 {
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
 }
 
 #[test]
@@ -340,8 +345,8 @@ fn a_key_that_others_can_read_stops_the_program() {
 #[test]
 fn monitoring_gets_the_counters_and_a_port_in_use_for_it_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = taken.local_addr().unwrap().to_string();
+    let addr = own_addr().to_string();
+    let taken = std::net::TcpListener::bind(&addr).unwrap();
     let refused = command()
         .args(["--bind", "127.0.0.1:0", "--metrics", &addr, "--state-dir"])
         .arg(folder.path())

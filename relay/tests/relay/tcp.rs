@@ -17,8 +17,8 @@ use tokio_rustls::TlsConnector;
 use tokio_websockets::{ClientBuilder, Message};
 
 use crate::{
-    program::{Program, free_port},
-    world::{ANY, Client, PATIENCE, Running, id, lane_datagram, secret},
+    program::Program,
+    world::{ANY, Client, PATIENCE, Running, id, lane_datagram, own_addr, secret},
 };
 use peerway::wire::relay::ToClient;
 
@@ -418,7 +418,8 @@ async fn what_cannot_be_served_is_named() {
 #[test]
 fn the_program_serves_tcp_where_it_is_told_to() {
     let state = tempfile::tempdir().unwrap();
-    let port = free_port().to_string();
-    let _relay = Program::start(state.path(), 0, &["--json", "--tcp", &port]);
-    std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    let (udp, tcp) = (own_addr(), own_addr());
+    let port = tcp.port().to_string();
+    let _relay = Program::start_at(udp, state.path(), &["--json", "--tcp", &port]);
+    std::net::TcpStream::connect(tcp).unwrap();
 }

@@ -2,7 +2,10 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -25,6 +28,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const SILENCE: Duration = Duration::from_millis(300);
 
 pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// An address for what comes and goes: of this process alone, and at a port that the system gives to nobody.
+pub(crate) fn own_addr() -> SocketAddr {
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(10_000);
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    SocketAddr::from(([127, 64 | a, b, c], NEXT_PORT.fetch_add(1, Relaxed)))
+}
 
 pub(crate) fn secret(seed: u8) -> SecretKey {
     SecretKey::from_seed(&[seed; 32])

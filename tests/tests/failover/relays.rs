@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peerway::{Carrier, EventKind, PeerState, RelaySnapshot, RelayUrl};
+use peerway::{Carrier, Endpoint, EventKind, PeerState, RelaySnapshot, RelayUrl};
 use peerway_lab::{self as lab, Home, Lab, NatKind};
 use tokio::time::timeout;
 
@@ -193,16 +193,27 @@ fn a_relayed_stream_moves_to_the_relay_that_its_only_one_names_and_a_new_ticket_
             let (ended, gap) = (began.elapsed(), flow.gap_of(200));
             println!("{carrier:?}: moved after {moved:?}, relay ended after {ended:?}, {gap:?}");
             assert!(gap < RESTARTED, "it broke before it was made");
-            for node in [&link.from, &link.to] {
-                assert_eq!(node.ticket().relays(), [places[1].url.clone()]);
-                let relays = node.snapshot().relays.clone();
-                assert_eq!(relays.len(), 1, "{relays:?}");
-                assert_eq!(relays[0].in_place_of.as_ref(), Some(&places[0].url));
+            for (home, node) in [(&a, &link.from), (&b, &link.to)] {
+                home.block_on(has_moved(node, &places[0].url, &places[1].url));
             }
             link.be_called(&c, &b);
             relays[1].kill();
         }
     });
+}
+
+/// Waits until a node shows the one relay in the place of the other, and no other relay, and its ticket names it.
+async fn has_moved(node: &Endpoint, from: &RelayUrl, to: &RelayUrl) {
+    let mut snapshots = node.snapshots();
+    let moved = snapshots.wait_for(|it| {
+        let [relay] = &it.relays[..] else {
+            return false;
+        };
+        relay.in_place_of.as_ref() == Some(from) && it.ticket.relays() == std::slice::from_ref(to)
+    });
+    let moved = timeout(PATIENCE, moved).await.map(drop);
+    assert!(moved.is_ok(), "{:?}", node.snapshot().relays);
+    assert_eq!(node.ticket().relays(), std::slice::from_ref(to));
 }
 
 #[test]

@@ -20,12 +20,18 @@ fn key(seed: u8) -> SecretKey {
 
 /// Listens as the node with this key, and where.
 fn listener(seed: u8) -> (Listener, SocketAddr, mpsc::Receiver<Established>) {
-    let free = std::net::TcpListener::bind(HERE).unwrap();
-    let addr = free.local_addr().unwrap();
-    drop(free);
     let (sender, established) = mpsc::channel(4);
-    let listener = Listener::spawn(addr, Tls::new(&key(seed)).unwrap(), sender).unwrap();
-    (listener, addr, established)
+    let tls = Tls::new(&key(seed)).unwrap();
+    loop {
+        // Where these tests alone listen; one of them may have taken the port by then.
+        let free = std::net::TcpListener::bind("127.3.2.4:0").unwrap();
+        let addr = free.local_addr().unwrap();
+        drop(free);
+        match Listener::spawn(addr, tls.clone(), sender.clone()) {
+            Ok(listener) => return (listener, addr, established),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::AddrInUse),
+        }
+    }
 }
 
 #[tokio::test]
@@ -161,8 +167,9 @@ async fn tcp_only(node: SocketAddr) -> SocketAddr {
 
 async fn node(seed: u8, access: Access) -> Endpoint {
     let builder = Endpoint::builder().secret_key(key(seed)).access(access);
-    let builder = builder.bind_addr(HERE).alpns([TEST]);
-    builder.bind().await.unwrap()
+    // Where no other test listens at the TCP port of its number.
+    let builder = builder.bind_addr(([127, 3, 2, 3], 0).into());
+    builder.alpns([TEST]).bind().await.unwrap()
 }
 
 /// Sends 16 MiB, and returns what the other end sent.
@@ -216,7 +223,8 @@ async fn nodes_that_only_tcp_joins_exchange_16_mib_directly() {
 
 #[tokio::test]
 async fn a_node_that_wants_no_tcp_does_not_listen() {
-    let builder = Endpoint::builder().bind_addr(HERE);
+    // Where no other test listens.
+    let builder = Endpoint::builder().bind_addr(([127, 3, 2, 2], 0).into());
     let quiet = builder.clone().tcp(false).bind().await.unwrap();
     let open = builder.bind().await.unwrap();
     let mut answers = BTreeSet::new();

@@ -419,7 +419,8 @@ struct World {
 impl World {
     async fn new() -> Self {
         let pair = pair(ALPN).await;
-        let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // Where no other test takes the port of one that is down.
+        let target = TcpListener::bind("127.3.2.5:0").await.unwrap();
         let exposed = Exposed::default();
         exposed.insert(web(), target.local_addr().unwrap());
         let mut serving = JoinSet::new();

@@ -101,6 +101,12 @@ impl Stage {
         time * self.slack
     }
 
+    /// How often it may be searched until what all have is ranked: rows are shown a moment after the first answer, and answers that come
+    /// later, as on a busy computer, only find places below them.
+    pub(super) fn searches(&self) -> u32 {
+        self.slack.max(1)
+    }
+
     /// Tells what happens.
     pub(super) fn say(&self, says: impl Display) -> Result<(), GalleryError> {
         self.narrator.say(says)

@@ -154,10 +154,17 @@ impl Router {
         self.services.spawn(async move {
             let socket = UdpSocket::bind((ip, crab_nat::GATEWAY_PORT)).await.unwrap();
             let mut buffer = [0; 1100];
+            let mut last = None;
+            let mut given = Vec::new();
             loop {
                 let (size, source) = socket.recv_from(&mut buffer).await.unwrap();
-                let answer = answer(&state, &buffer[..size]);
-                socket.send_to(&answer, source).await.unwrap();
+                let asked = (source, buffer[..size].to_vec());
+                // On a busy computer it may be asked a second time before its answer is heard.
+                if last.as_ref() != Some(&asked) {
+                    given = answer(&state, &asked.1);
+                    last = Some(asked);
+                }
+                socket.send_to(&given, source).await.unwrap();
             }
         });
     }

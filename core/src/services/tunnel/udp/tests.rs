@@ -255,7 +255,8 @@ impl World {
         };
         let (peer, node) = tokio::try_join!(node(), node()).unwrap();
         let (mut running, mut echoes) = (JoinSet::new(), JoinSet::new());
-        let server = local().await;
+        // Where no other test takes the port while it is down.
+        let server = UdpSocket::bind("127.3.2.5:0").await.unwrap();
         let addr = server.local_addr().unwrap();
         echoes.spawn(echo(server));
         let exposed = Exposed::default();
