@@ -20,11 +20,13 @@ mod hashes;
 mod homes;
 mod messages;
 mod names;
+mod news;
 mod python;
 mod sockets;
 mod throughput;
 mod torrents;
 mod tracker;
+mod trains;
 mod voice;
 mod web;
 
