@@ -33,4 +33,5 @@ mod web;
 /// Those that wait for a minute.
 mod nightly {
     mod linked;
+    mod nodes;
 }
