@@ -20,15 +20,18 @@ mod hashes;
 mod homes;
 mod messages;
 mod names;
+mod news;
 mod python;
 mod sockets;
 mod throughput;
 mod torrents;
 mod tracker;
+mod trains;
 mod voice;
 mod web;
 
 /// Those that wait for a minute.
 mod nightly {
     mod linked;
+    mod nodes;
 }

@@ -77,7 +77,7 @@ fn two_prosodies_keep_what_is_said_to_who_is_away_and_lose_nothing_where_the_dir
         let _servers = [ann.serve(&bob), bob.serve(&ann)];
         let exposed = [attic, laptop].map(|home| home.expose(&["xmpp=5269"]));
         let there = attic.forward(&exposed[1], "xmpp", "5269");
-        let _back = forward_back(laptop, attic, "xmpp", 5269);
+        let _back = forward_back(laptop, attic, "xmpp", "5269");
 
         ann.talks_to(&bob, KEPT, 0).finish();
         let kept = laptop.folder.join("data/laptop%2eexample/offline/bob.list");

@@ -196,15 +196,18 @@ impl Home {
 
     /// A program that stays.
     pub(super) fn start(&self, program: &str, arguments: &[&str]) -> Program {
+        let mut command = self.command(program);
+        command.args(arguments);
         let name = Path::new(program).file_name().unwrap().display();
+        self.start_command(&name.to_string(), command)
+    }
+
+    /// The same of a command of the room, whose log is called by this name.
+    pub(super) fn start_command(&self, name: &str, mut command: Command) -> Program {
         let logs = (1..).map(|number| self.folder.join(format!("{name}-{number}.log")));
         let log = logs.into_iter().find(|log| !log.exists()).unwrap();
         let file = File::create(&log).unwrap();
-        let mut command = self.command(program);
-        command
-            .args(arguments)
-            .stdout(file.try_clone().unwrap())
-            .stderr(file);
+        command.stdout(file.try_clone().unwrap()).stderr(file);
         Program {
             child: command.spawn().unwrap(),
             log,
@@ -220,7 +223,7 @@ impl Home {
 }
 
 /// A port there, which is one of UDP if `udp:` is before it.
-fn at(addr: Ipv4Addr, port: &str) -> String {
+pub(super) fn at(addr: Ipv4Addr, port: &str) -> String {
     match port.strip_prefix("udp:") {
         Some(port) => format!("udp://{addr}:{port}"),
         None => format!("{addr}:{port}"),
