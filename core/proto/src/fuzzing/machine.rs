@@ -111,9 +111,7 @@ pub(super) enum Step {
         addr: Addr,
     },
     Resumed,
-    Wait(u32),
-    WaitForNext,
-    FarFuture(u32),
+    Time(Time),
     Shutdown,
     Tcp {
         peer: u8,
@@ -126,6 +124,13 @@ pub(super) enum Step {
         what: Wish,
     },
     News(News),
+}
+
+#[derive(Arbitrary, Debug)]
+pub(super) enum Time {
+    Wait(u32),
+    WaitForNext,
+    FarFuture(u32),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -249,9 +254,7 @@ impl Scene {
     pub(super) fn step(&mut self, step: Step) {
         let bytes;
         let input = match step {
-            Step::Wait(ms) => return drop(self.wait(ago(ms % 10_000))),
-            Step::WaitForNext => return drop(self.wait_for_next()),
-            Step::FarFuture(s) => return drop(self.wait(Duration::from_secs(s.into()))),
+            Step::Time(time) => return self.pass(time),
             Step::RelayUp { relay: at, unix_ms } => relay_up(at, unix_ms.unwrap_or(UNIX_MS)),
             Step::RelayDown { relay: at } => Input::RelayDown { relay: relay(at) },
             Step::Observed { relay: at, addr } => Input::Observed {
@@ -329,6 +332,14 @@ impl Scene {
             Step::News(news) => news.input(),
         };
         self.handle(input);
+    }
+
+    fn pass(&mut self, time: Time) {
+        match time {
+            Time::Wait(ms) => self.wait(ago(ms % 10_000)),
+            Time::WaitForNext => self.wait_for_next(),
+            Time::FarFuture(s) => self.wait(Duration::from_secs(s.into())),
+        };
     }
 
     fn on_tcp(&mut self, peer: PeerId, tcp: Pair, what: OnTcp) {

@@ -45,8 +45,13 @@ use crate::bucket::Bucket;
 const TICK: Duration = Duration::from_secs(5);
 /// A post, or a card, may be from the future by so much: clocks differ.
 const MAX_AHEAD_MS: u64 = 120_000;
-/// What the neighbours' clocks correct one's own by, at least and at most: with less they may be as right, and told it late.
-const CORRECTION_MS: (i64, i64) = (2_000, 3_600_000);
+/// What the neighbours' clocks set one's own ahead by at least: with less they may be as right.
+const LEAST_AHEAD_MS: i64 = 2_000;
+/// What they set it back by at least. A clock seems behind by as long as it took until it was heard of, which on a busy computer is
+/// seconds; and whoever dates back what it writes after a removal has it count as older.
+const LEAST_BACK_MS: i64 = 15_000;
+/// What they correct it by at most.
+const MOST_MS: i64 = 3_600_000;
 /// Posts of one author that are handed on: a second, and at once.
 const AUTHOR_RATE: (f64, f64) = (10.0, 100.0);
 /// Keys of epochs that one member is asked for at once.
@@ -561,11 +566,11 @@ impl Machine {
         offsets.push(0);
         offsets.sort_unstable();
         let median = offsets.get(offsets.len() / 2).copied().unwrap_or(0);
-        let (least, most) = CORRECTION_MS;
-        if median.abs() < least {
+        if (-LEAST_BACK_MS + 1..LEAST_AHEAD_MS).contains(&median) {
             return now.unix_ms;
         }
-        now.unix_ms.saturating_add_signed(median.clamp(-most, most))
+        now.unix_ms
+            .saturating_add_signed(median.clamp(-MOST_MS, MOST_MS))
     }
 
     fn may_speak(&mut self, author: PeerId, now: Duration) -> bool {

@@ -96,3 +96,19 @@ fn neighbours_that_are_slow_to_answer_do_not_set_a_clock_back() {
         assert_eq!(world.node(at).kept().sent_ms(post), Some(world.unix_ms(at)));
     }
 }
+
+#[test]
+fn a_clock_is_set_back_only_by_more_than_neighbours_may_have_been_heard_late() {
+    for (behind_ms, back_ms) in [(5_000, 0), (60_000, 60_000)] {
+        let mut world = World::of(12, 32);
+        for at in 1..12 {
+            world.skew(at, -behind_ms);
+        }
+        world.run(2 * MINUTE);
+        let post = world.post(0, "by the one clock that is ahead");
+        let sent_ms = world.node(0).kept().sent_ms(post).unwrap() as i64;
+        let by_its_clock = world.unix_ms(0) as i64;
+        let back = by_its_clock - sent_ms;
+        assert!((back_ms..=back_ms + 1_000).contains(&back), "{back}");
+    }
+}
