@@ -113,7 +113,10 @@ impl From<ParseLinkError> for ParseWantedError {
     fn from(error: ParseLinkError) -> Self {
         match error {
             ParseLinkError::Prefix => Self::Neither,
-            other => Self::Link(other),
+            other @ (ParseLinkError::Damaged
+            | ParseLinkError::Contents(_)
+            | ParseLinkError::Provider(_)
+            | _) => Self::Link(other),
         }
     }
 }

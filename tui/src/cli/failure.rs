@@ -31,7 +31,7 @@ use super::appearance::AppearanceError;
 #[cfg(all(feature = "demo", unix))]
 use super::gallery::GalleryError;
 #[cfg(unix)]
-use super::{feed::FeedError, search::NoResult};
+use super::{feed::FeedError, get::named::NamedError, search::NoResult};
 #[cfg(unix)]
 use crate::control::{ControlError, GetFailure, RemoteError};
 #[cfg(feature = "demo")]
@@ -231,25 +231,9 @@ pub(super) enum Failure {
     Share(#[from] ShareError),
     #[error(transparent)]
     Get(#[from] GetError),
-    #[error(
-        "{peer} lets this computer find nothing called {name}: `peerway browse {peer}` lists what it does"
-    )]
+    #[error(transparent)]
     #[cfg(unix)]
-    NothingCalled { peer: String, name: String },
-    #[error(
-        "{peer} has {count} different things called {name}: `peerway browse {peer}` lists the link of each"
-    )]
-    #[cfg(unix)]
-    SeveralCalled {
-        peer: String,
-        name: String,
-        count: usize,
-    },
-    #[error(
-        "a link or a hash names one state of something, which is never another: --follow takes PEER/NAME, as in nas/Public"
-    )]
-    #[cfg(unix)]
-    FollowsName,
+    Named(#[from] NamedError),
     /// By the name of the address book.
     #[error("{0} has it not any more, or does not let this node have it")]
     NotThere(String),
@@ -341,9 +325,7 @@ impl Failure {
             #[cfg(unix)]
             Self::NodeGet { kind, .. } => node_get(*kind),
             #[cfg(unix)]
-            Self::NothingCalled { .. } => REFUSED,
-            #[cfg(unix)]
-            Self::SeveralCalled { .. } | Self::FollowsName => USAGE,
+            Self::Named(error) => named(error),
             Self::Interrupted => INTERRUPTED,
             #[cfg(unix)]
             Self::NoNode => NO_NODE,
@@ -457,6 +439,14 @@ fn keep(error: &KeepError) -> u8 {
         KeepError::Unknown => USAGE,
         KeepError::Slow => UNREACHABLE,
         KeepError::NoStore | KeepError::NoFile | KeepError::Gone | _ => FAILED,
+    }
+}
+
+#[cfg(unix)]
+fn named(error: &NamedError) -> u8 {
+    match error {
+        NamedError::Nothing { .. } => REFUSED,
+        NamedError::Several { .. } | NamedError::NoName => USAGE,
     }
 }
 

@@ -567,7 +567,8 @@ mod tests {
             Action::CancelTransfer => "cancel",
             Action::Connect => "connect",
             Action::Copy(what) => {
-                let (word, _) = COPIED.iter().find(|(_, it)| *it == what).unwrap();
+                let copied = COPIED.iter().find(|(_, it)| *it == what);
+                let (word, _) = copied.unwrap_or_else(|| panic!("{what:?} has no word"));
                 return Some(format!("copy {word}"));
             }
             Action::Details => "why",

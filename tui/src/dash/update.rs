@@ -12,7 +12,7 @@ use super::{
     connect::{Connect, Progress, Reading},
     filter::Filter,
     joined,
-    keymap::{Action, Ask, Recall, Step, What, Zoom},
+    keymap::{Action, Ask, Step, What, Zoom},
     layout::{self, Areas, Panel},
     leaving::{is_interrupt, is_unseen, leave, no_shell, quit},
     list::List,

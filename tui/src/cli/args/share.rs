@@ -14,7 +14,10 @@ use super::{PeerName, completion, seconds, values::server};
 use super::{size, time, values::upload_limit};
 #[cfg(unix)]
 use crate::{cli::get::named::Named, gateway::origin::OriginUrl};
-use crate::{kept::LimitPart, shares::Wanted};
+use crate::{
+    kept::LimitPart,
+    shares::{ParseWantedError, Wanted},
+};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ShareArgs {
@@ -93,8 +96,10 @@ impl FromStr for Sought {
             let named = text.parse::<Named>();
             return named.map(Self::Named).map_err(|error| error.to_string());
         }
-        let wanted = text.parse::<Wanted>();
-        wanted.map(Self::Wanted).map_err(|error| error.to_string())
+        text.parse().map(Self::Wanted).map_err(|error| match error {
+            ParseWantedError::Neither => format!("{error}, or PEER/NAME, as in nas/Public"),
+            ParseWantedError::Link(_) => error.to_string(),
+        })
     }
 }
 

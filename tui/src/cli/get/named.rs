@@ -27,6 +27,27 @@ const EVERY: Duration = Duration::from_secs(10);
 /// A peer has no more: whatever it says, it is not asked for ever.
 const MAX_NAMES: usize = 10_000;
 
+/// Why what has a name at a peer is not fetched.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum NamedError {
+    #[error(
+        "{peer} lets this computer find nothing called {name}: `peerway browse {peer}` lists what it does"
+    )]
+    Nothing { peer: String, name: String },
+    #[error(
+        "{peer} has {count} different things called {name}: `peerway browse {peer}` lists the link of each"
+    )]
+    Several {
+        peer: String,
+        name: String,
+        count: usize,
+    },
+    #[error(
+        "a link or a hash names one state of something, which is never another: --follow takes PEER/NAME, as in nas/Public"
+    )]
+    NoName,
+}
+
 /// What a peer shares under a name, as text PEER/NAME.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct Named {
@@ -127,9 +148,10 @@ impl Seeking<'_> {
             let peer = self.peer()?;
             let (name, count) = (self.name.to_owned(), found.len());
             return Err(match count {
-                0 => Failure::NothingCalled { peer, name },
-                _ => Failure::SeveralCalled { peer, name, count },
-            });
+                0 => NamedError::Nothing { peer, name },
+                _ => NamedError::Several { peer, name, count },
+            }
+            .into());
         };
         Ok(link.clone())
     }
