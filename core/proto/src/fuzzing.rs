@@ -5,6 +5,7 @@
 mod hostile;
 mod inputs;
 mod machine;
+mod names;
 
 use std::{fmt::Display, str::FromStr};
 

@@ -6,8 +6,9 @@ use arbitrary::{Arbitrary, Unstructured};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 
-use super::machine::{
-    Addr, MAX_STEPS, Scene, Step, UNIX_MS, interfaces, key, known, relay, relay_up,
+use super::{
+    machine::{MAX_STEPS, Scene, Step, UNIX_MS, interfaces, relay_up},
+    names::{Addr, key, known, relay},
 };
 use crate::{
     Access, NatReport, PeerId, SecretKey,

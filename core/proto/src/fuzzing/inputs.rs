@@ -2,7 +2,7 @@
 
 use arbitrary::Arbitrary;
 
-use super::machine::{Addr, id, relay};
+use super::names::{Addr, id, relay};
 use crate::{
     Access, PairAction, PathPolicy, PeerId,
     addr::Families,
