@@ -180,7 +180,15 @@ async fn what_a_peer_shares_is_fetched_by_its_name_and_followed_as_it_changes() 
     assert!(nothing.stderr.contains("peerway browse attic"));
     let of_a_link = ["get", &"0".repeat(64), "--follow"];
     assert_eq!(world.run("laptop", &of_a_link).await.code, 2);
-    let listed = async { while world.finds("laptop", &["Public"]).await.is_empty() {} };
+    let listed = async {
+        loop {
+            let listed = world.done("attic", &["ls"]).await;
+            if listed.lines.iter().any(|line| line["files"] == 2) {
+                break;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
     timeout(PATIENCE, listed).await.unwrap();
     world
         .done("laptop", &["get", "attic/Public/b", "-o", out])

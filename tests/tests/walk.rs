@@ -149,8 +149,8 @@ fn says_why_two_are_relayed(window: &mut Terminal) {
             &[
                 "Why is phone relayed?",
                 "both routers choose random ports",
-                "your NAT: random ports",
-                "phone's NAT: random ports",
+                "your NAT: symmetric, random ports",
+                "phone's NAT: symmetric, random ports",
                 "Switch on UPnP or PCP in either router",
             ][..],
         ),
