@@ -461,7 +461,7 @@ mod tests {
             ("sort colour", "there is state"),
             ("rename nas", "its new name"),
             ("pause backup.tar", "such as 4 or 7"),
-            ("pause holiday", "did you mean holiday.mov?"),
+            ("pause holidy.mov", "did you mean holiday.mov?"),
             ("pause 9", "Tab shows"),
             ("copy everything", "one of address, id"),
             ("pairs nas force", "which of its addresses"),
@@ -489,6 +489,7 @@ mod tests {
                 Order::Transfer(Some(3), TransferOrder::Resume),
             ),
             ("cancel 7", Order::Transfer(Some(7), TransferOrder::Cancel)),
+            ("pause hol", Order::Transfer(Some(3), TransferOrder::Pause)),
             (
                 "transfers pause 4",
                 Order::Transfer(Some(4), TransferOrder::Pause),

@@ -168,7 +168,7 @@ impl Known {
         }
     }
 
-    /// By its number, or by its name where one alone has that.
+    /// By its number, or by its name, or the beginning of one, where one alone has that.
     pub(super) fn transfer(&self, text: &str) -> Result<u64, String> {
         let number = text.parse::<u64>();
         let numbered = self
@@ -179,10 +179,16 @@ impl Known {
             return Ok(*id);
         }
         let wanted = text.to_lowercase();
-        let mut meant = self
-            .transfers
-            .iter()
-            .filter(|(_, name)| name.to_lowercase() == wanted);
+        let named = |is_meant: &dyn Fn(&str) -> bool| -> Vec<&(u64, String)> {
+            let each = self.transfers.iter();
+            each.filter(|(_, name)| is_meant(&name.to_lowercase()))
+                .collect()
+        };
+        let mut meant = named(&|name| name == wanted);
+        if meant.is_empty() {
+            meant = named(&|name| name.starts_with(&wanted));
+        }
+        let mut meant = meant.into_iter();
         match (meant.next(), meant.next()) {
             (Some((id, _)), None) => Ok(*id),
             (Some((one, _)), Some((other, _))) => Err(format!(

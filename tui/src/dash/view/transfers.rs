@@ -70,10 +70,28 @@ pub(super) fn transfers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let height = usize::from(inside.height.saturating_sub(1));
     let shown = all.iter().enumerate().skip(model.transfers.top);
     let is_focused = model.focus == Panel::Transfers;
+    // All but the name, each with a gap.
+    let fixed: u16 = columns
+        .iter()
+        .filter_map(|column| match column.width(area.width) {
+            Constraint::Length(width) => Some(width + 1),
+            Constraint::Fill(_)
+            | Constraint::Min(_)
+            | Constraint::Max(_)
+            | Constraint::Percentage(_)
+            | Constraint::Ratio(..) => None,
+        })
+        .sum();
+    let room = inside.width.saturating_sub(fixed);
     let rows = shown.take(height).map(|(at, transfer)| {
-        let cells = columns
-            .iter()
-            .map(|column| cell(model, transfer, *column, area.width));
+        let cells = columns.iter().map(|column| {
+            let line = cell(model, transfer, *column, area.width);
+            if matches!(column, Column::Name) {
+                table::shortened(line, room, model.look.glyphs.ellipsis)
+            } else {
+                line
+            }
+        });
         let is_selected = is_focused && at == model.transfers.at;
         selectable(model, cells.collect(), is_selected)
     });
