@@ -51,10 +51,12 @@ impl Link {
     pub(crate) fn be_called(&self, from: &Home, to: &Home) {
         let (listener, ticket) = (self.to.clone(), self.to.ticket());
         let accepting = to.spawn(async move { listener.accept().await.unwrap() });
-        from.block_on(async {
+        // It stays until it was heard: what has ended by then is not accepted.
+        let _calling = from.block_on(async {
             let builder = Endpoint::builder().port_mapping(false);
             let caller = builder.bind().await.unwrap();
-            caller.connect(ticket, ALPN).await.unwrap();
+            let connection = caller.connect(ticket, ALPN).await.unwrap();
+            (caller, connection)
         });
         to.block_on(async { timeout(PATIENCE, accepting).await })
             .unwrap()
