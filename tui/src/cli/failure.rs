@@ -446,7 +446,7 @@ fn keep(error: &KeepError) -> u8 {
 fn named(error: &NamedError) -> u8 {
     match error {
         NamedError::Nothing { .. } => REFUSED,
-        NamedError::Several { .. } | NamedError::NoName => USAGE,
+        NamedError::Several { .. } | NamedError::OneState => USAGE,
     }
 }
 

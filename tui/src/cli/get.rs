@@ -39,7 +39,7 @@ pub(super) async fn run(globals: &Globals, args: &GetArgs) -> Result<(), Failure
     target.overwrite = args.overwrite;
     let wanted = match &args.what {
         #[cfg(unix)]
-        Sought::Wanted(_) if args.follow => return Err(named::NamedError::NoName.into()),
+        Sought::Wanted(_) if args.follow => return Err(named::NamedError::OneState.into()),
         Sought::Wanted(wanted) => wanted,
         #[cfg(unix)]
         Sought::Named(named) => return named::run(globals, args, target, named).await,

@@ -2,50 +2,50 @@
 
 use std::{str::FromStr, time::Duration};
 
-use peerway::{Names, Ticket};
+use peerway::Ticket;
 use peerway_swarm::share::{Got, Hash, Link, Target};
 use tokio::time::sleep;
 
 use super::{by_itself, by_node};
 use crate::{
+    book::Name,
     cli::{
         args::{ArgError, GetArgs, Globals, PeerName},
+        browse::names,
         failure::Failure,
         group,
         node::{find, interrupted},
         out,
-        search::settle,
         state::StateDir,
     },
     control::Client,
-    searches::BrowseAsk,
     shares::Wanted,
 };
 
 /// How often a peer is asked whether what it shares is still the same.
 const EVERY: Duration = Duration::from_secs(10);
-/// A peer has no more: whatever it says, it is not asked for ever.
-const MAX_NAMES: usize = 10_000;
 
 /// Why what has a name at a peer is not fetched.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum NamedError {
     #[error(
-        "{peer} lets this computer find nothing called {name}: `peerway browse {peer}` lists what it does"
+        "{peer} lets this computer find nothing called {name}: `peerway browse {}` lists what it does",
+        peer.quoted()
     )]
-    Nothing { peer: String, name: String },
+    Nothing { peer: Name, name: String },
     #[error(
-        "{peer} has {count} different things called {name}: `peerway browse {peer}` lists the link of each"
+        "{peer} has {count} different things called {name}: `peerway browse {}` lists the link of each",
+        peer.quoted()
     )]
     Several {
-        peer: String,
+        peer: Name,
         name: String,
         count: usize,
     },
     #[error(
         "a link or a hash names one state of something, which is never another: --follow takes PEER/NAME, as in nas/Public"
     )]
-    NoName,
+    OneState,
 }
 
 /// What a peer shares under a name, as text PEER/NAME.
@@ -84,15 +84,11 @@ pub(super) async fn run(
         name: &named.name,
     };
     if args.stay {
-        let asking = async |node| {
-            settle(&node).await?;
-            seeking.ask(&node).await
-        };
+        let asking = async |node| seeking.ask(&node).await;
         let link = group::with(globals, false, asking).await?;
         return by_itself(globals, args, &Wanted::Link(link), &target).await;
     }
     group::with(globals, false, async |node| {
-        settle(&node).await?;
         let link = seeking.ask(&node).await?;
         let hash = link.hash;
         let got = by_node(globals, Wanted::Link(link), target, &node).await?;
@@ -127,23 +123,15 @@ struct Seeking<'a> {
 impl Seeking<'_> {
     /// The link to what the peer shares under the name.
     async fn ask(&self, node: &Client) -> Result<Link, Failure> {
-        let (mut from, mut seen) = (0, 0);
         let mut found: Vec<Link> = Vec::new();
-        loop {
-            let ticket = self.ticket.clone();
-            let page = node.browse(&BrowseAsk { ticket, from }).await?;
-            seen += page.names.len();
-            let called = page.names.into_iter().filter(|it| it.name == self.name);
-            for line in called {
-                if found.iter().all(|known| known.hash != line.hash) {
-                    found.push(line.link);
-                }
+        names(node, &self.ticket, |line| {
+            let is_new = found.iter().all(|known| known.hash != line.hash);
+            if line.name == self.name && is_new {
+                found.push(line.link);
             }
-            match page.next {
-                Some(next) if seen < MAX_NAMES => from = next,
-                _ => break,
-            }
-        }
+            Ok(())
+        })
+        .await?;
         let [link] = &found[..] else {
             let peer = self.peer()?;
             let (name, count) = (self.name.to_owned(), found.len());
@@ -197,9 +185,10 @@ impl Seeking<'_> {
     }
 
     /// The peer as the address book calls it.
-    fn peer(&self) -> Result<String, Failure> {
-        let book = StateDir::open(self.globals)?.names();
-        Ok(book.peer(&self.ticket.id()))
+    fn peer(&self) -> Result<Name, Failure> {
+        let (book, id) = (StateDir::open(self.globals)?.names(), self.ticket.id());
+        let named = book.of(id).map(|(name, _)| name.clone());
+        Ok(named.unwrap_or_else(|| Name::short(id)))
     }
 }
 
