@@ -108,6 +108,22 @@ pub(super) fn fit(text: &str, width: usize, ellipsis: &str) -> String {
     cut
 }
 
+/// The words in rows of so many columns; a word that is longer has one for itself.
+pub(super) fn folded(text: &str, width: usize) -> Vec<String> {
+    let mut rows = vec![String::new()];
+    for word in text.split(' ') {
+        match rows.last_mut() {
+            Some(row) if row.is_empty() => row.push_str(word),
+            Some(row) if row.width() + 1 + word.width() <= width => {
+                row.push(' ');
+                row.push_str(word);
+            }
+            _ => rows.push(word.to_owned()),
+        }
+    }
+    rows
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,10 +5,10 @@ use ratatui::{
     layout::Rect,
     text::{Line, Span},
 };
-use unicode_width::UnicodeWidthStr as _;
 
 use super::popup;
 use crate::dash::{
+    format,
     keymap::{self, HelpLine},
     look::Role,
     model::Model,
@@ -66,19 +66,10 @@ fn told(lines: &mut Vec<Line<'static>>, of: Span<'static>, what: &'static str, r
     let Span { content, style } = of;
     let mut left = Span::styled(format!("{content:<14} "), style);
     let right = room.saturating_sub(left.width().max(LEFT));
-    let mut text = String::new();
-    for word in what.split(' ') {
-        if !text.is_empty() && text.width() + 1 + word.width() > right {
-            let first = std::mem::replace(&mut left, Span::raw(" ".repeat(LEFT)));
-            let told = Span::raw(std::mem::take(&mut text));
-            lines.push(Line::from(vec![first, told]));
-        }
-        if !text.is_empty() {
-            text.push(' ');
-        }
-        text.push_str(word);
+    for row in format::folded(what, right) {
+        let first = std::mem::replace(&mut left, Span::raw(" ".repeat(LEFT)));
+        lines.push(Line::from(vec![first, Span::raw(row)]));
     }
-    lines.push(Line::from(vec![left, Span::raw(text)]));
 }
 
 fn meaning(kind: Standing) -> &'static str {

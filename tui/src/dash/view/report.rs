@@ -9,7 +9,6 @@ use ratatui::{
     style::Style,
     text::{Line, Span},
 };
-use unicode_width::UnicodeWidthStr as _;
 
 use super::{
     network::{mapping, public, relay_line},
@@ -133,17 +132,7 @@ fn folded(model: &Model, name: &str, text: &str, width: u16) -> Vec<Line<'static
     let panel = if width >= WIDE_FROM { width / 2 } else { width };
     // The border, and the name with its blanks.
     let room = usize::from(panel).saturating_sub(2 + 11).max(1);
-    let mut rows = vec![String::new()];
-    for word in text.split(' ') {
-        match rows.last_mut() {
-            Some(row) if row.is_empty() => row.push_str(word),
-            Some(row) if row.width() + 1 + word.width() <= room => {
-                row.push(' ');
-                row.push_str(word);
-            }
-            _ => rows.push(word.to_owned()),
-        }
-    }
+    let rows = format::folded(text, room);
     let named = rows.into_iter().enumerate();
     named
         .map(|(at, row)| fact(model, if at == 0 { name } else { "" }, row))
