@@ -111,12 +111,10 @@ pub(crate) enum ParseWantedError {
 
 impl From<ParseLinkError> for ParseWantedError {
     fn from(error: ParseLinkError) -> Self {
-        match error {
-            ParseLinkError::Prefix => Self::Neither,
-            other @ (ParseLinkError::Damaged
-            | ParseLinkError::Contents(_)
-            | ParseLinkError::Provider(_)
-            | _) => Self::Link(other),
+        if matches!(error, ParseLinkError::Prefix) {
+            Self::Neither
+        } else {
+            Self::Link(error)
         }
     }
 }

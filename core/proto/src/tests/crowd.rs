@@ -10,7 +10,7 @@ use rand_chacha::ChaCha20Rng;
 
 use super::world::ms;
 use crate::{
-    Access, NatReport, PeerId, SecretKey,
+    Access, NatReport, PeerId, PeerState, SecretKey,
     endpoint::{Machine, Settings},
     handshake::Initiation,
     io::{Input, Output, Pair, Sock},
@@ -225,7 +225,7 @@ fn whoever_is_dialled_by_address_is_direct_beside_many_at_the_same_one() {
     for at in 1..plain.machines.len() {
         for (one, other) in [(0, at), (at, 0)] {
             let view = plain.machines[one].1.peer(ids[other], plain.now).unwrap();
-            assert_eq!(view.state, crate::PeerState::Direct, "{one} to {other}");
+            assert_eq!(view.state, PeerState::Direct, "{one} to {other}");
         }
     }
 }

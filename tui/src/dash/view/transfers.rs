@@ -73,13 +73,11 @@ pub(super) fn transfers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     // All but the name, each with a gap.
     let fixed: u16 = columns
         .iter()
-        .filter_map(|column| match column.width(area.width) {
-            Constraint::Length(width) => Some(width + 1),
-            Constraint::Fill(_)
-            | Constraint::Min(_)
-            | Constraint::Max(_)
-            | Constraint::Percentage(_)
-            | Constraint::Ratio(..) => None,
+        .filter_map(|column| {
+            let Constraint::Length(width) = column.width(area.width) else {
+                return None;
+            };
+            Some(width + 1)
         })
         .sum();
     let room = inside.width.saturating_sub(fixed);
