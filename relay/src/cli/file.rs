@@ -45,6 +45,11 @@ pub(crate) enum OptionsError {
         key: String,
         expected: &'static str,
     },
+    #[error(
+        "{}: `allow` names nobody, without it everybody is served: leave it out for that, or set `invited_only = true`",
+        path.display()
+    )]
+    NobodyAllowed { path: PathBuf },
     #[error("{}: `{key}`: {cause}", path.display())]
     Value {
         path: PathBuf,
@@ -117,7 +122,19 @@ fn arguments(
         path: path.to_owned(),
         source,
     })?;
+    let is_free = |key: &str| {
+        let source = said.value_source(key);
+        matches!(source, None | Some(ValueSource::DefaultValue))
+    };
     let known = known_keys();
+    // Who takes the last key off the list does not mean to let in everybody.
+    let names_nobody = (table.get("allow").and_then(Value::as_array)).is_some_and(Vec::is_empty);
+    let invited_only = said.get_flag("invited_only")
+        || table.get("invited_only").and_then(Value::as_bool) == Some(true);
+    if names_nobody && is_free("allow") && !invited_only {
+        let path = path.to_owned();
+        return Err(OptionsError::NobodyAllowed { path });
+    }
     let mut arguments = Vec::new();
     for (key, value) in table {
         if !known.contains(&key) {
@@ -129,8 +146,7 @@ fn arguments(
             key: key.clone(),
             expected,
         })?;
-        let source = said.value_source(&key);
-        if matches!(source, None | Some(ValueSource::DefaultValue)) {
+        if is_free(&key) {
             arguments.extend(values.into_iter().map(|value| (key.clone(), value)));
         }
     }
@@ -219,6 +235,8 @@ fn known_keys() -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use peerway_proto::SecretKey;
+
     use super::*;
     use crate::cli::ByteCount;
 
@@ -284,6 +302,11 @@ mod tests {
             ("verbose = 9", "`verbose` takes a number from 0 to 3"),
             ("tls_cert = \"a\"", "--tls-key"),
             ("bind = ", "is not TOML"),
+            (
+                "allow = []",
+                "`allow` names nobody, without it everybody is served",
+            ),
+            ("allow = []\ninvited_only = false", "`allow` names nobody"),
         ] {
             let said = complaint(text);
             assert!(said.contains(expected), "{text}: {said}");
@@ -292,6 +315,19 @@ mod tests {
         assert!(long.contains("longer than a configuration"), "{long}");
         let missing = Options::load(&["x".into(), "--config=/nowhere/relay.toml".into()]);
         assert!(matches!(missing, Err(OptionsError::Read { .. })));
+    }
+
+    #[test]
+    fn a_list_of_nobody_lets_nobody_in_but_who_is_invited() {
+        let empty = "state_dir = \"x\"\nallow = []";
+        for (text, more) in [
+            (format!("{empty}\ninvited_only = true"), &[][..]),
+            (empty.to_owned(), &["--invited-only"]),
+        ] {
+            assert!(!load(&text, more).unwrap().access().is_open(), "{text}");
+        }
+        let key = format!("--allow={}", SecretKey::from_seed(&[7; 32]).id());
+        assert!(!load(empty, &[&key]).unwrap().access().is_open());
     }
 
     #[test]
