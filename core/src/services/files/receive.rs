@@ -1,6 +1,6 @@
 //! The receiving side of a transfer: reads both kinds of streams and hands what comes to whoever writes it.
 
-use std::{collections::BTreeSet, io, sync::Arc};
+use std::{collections::BTreeSet, io, pin::pin, sync::Arc};
 
 use quinn::{ConnectionError, ReadError};
 use tokio::{
@@ -241,6 +241,8 @@ async fn data(
     let mut streams = JoinSet::new();
     let (mut opened, mut announced) = (0, None);
     let (mut problems, Control { send, recv }) = (work.problems(), control);
+    // One future for all turns, as one that is dropped may have read half of the message.
+    let mut message = pin!(read_message(recv));
     loop {
         if announced == Some(opened) && streams.is_empty() {
             break;
@@ -250,7 +252,7 @@ async fn data(
                 opened += 1;
                 streams.spawn(stream(accepted?, work.clone()));
             }
-            message = read_message(recv), if announced.is_none() => {
+            message = &mut message, if announced.is_none() => {
                 match FromSender::parse(&message?).map_err(lied)? {
                     FromSender::Sent { streams } if usize::from(streams) <= STREAMS => {
                         announced = Some(usize::from(streams));
