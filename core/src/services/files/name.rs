@@ -8,7 +8,7 @@ pub(super) const WORK: &str = ".peerway-incoming";
 /// Bytes of one part of a path.
 const MAX_PART: usize = 240;
 /// Folders within folders.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// A path below a folder, of parts that are plain names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

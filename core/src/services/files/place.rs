@@ -15,7 +15,7 @@ use cap_std::{
 
 use super::{
     name::{SafePath, WORK, numbered},
-    wire::Time,
+    wire::{Time, UNKNOWN},
 };
 
 /// How many names are tried to find one that is free.
@@ -122,7 +122,7 @@ impl Place {
             let time = found.modified().map(cap_std::time::SystemTime::into_std);
             found.is_file()
                 && found.len() == size
-                && time.is_ok_and(|time| time == system(modified))
+                && time.is_ok_and(|time| Some(time) == system(modified))
         })
     }
 
@@ -175,12 +175,15 @@ pub(super) fn open_journal(work: &Dir) -> io::Result<File> {
     Ok(work.open_with("journal", &options)?.into_std())
 }
 
-/// Gives a file the time, and the leave to be run, that it has at the sender.
+/// Gives a file the time, where that is known, and the leave to be run, that it has at the sender.
 pub(super) fn finish(file: &File, modified: Time, executable: bool) -> io::Result<()> {
     if executable {
         make_executable(file)?;
     }
-    file.set_times(FileTimes::new().set_modified(system(modified)))
+    match system(modified) {
+        Some(time) => file.set_times(FileTimes::new().set_modified(time)),
+        None => Ok(()),
+    }
 }
 
 /// Lets whoever may read a file run it, where there is such a thing.
@@ -205,14 +208,17 @@ pub fn make_executable(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-fn system(time: Time) -> SystemTime {
+/// None if it is not known, or none of this system's.
+fn system(time: Time) -> Option<SystemTime> {
+    if time == UNKNOWN {
+        return None;
+    }
     let since = Duration::from_nanos(time.unsigned_abs());
-    let time = if time < 0 {
+    if time < 0 {
         UNIX_EPOCH.checked_sub(since)
     } else {
         UNIX_EPOCH.checked_add(since)
-    };
-    time.unwrap_or(UNIX_EPOCH)
+    }
 }
 
 #[cfg(test)]

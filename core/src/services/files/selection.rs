@@ -12,9 +12,9 @@ use std::{
 
 use super::{
     MAX_FILES, SelectError,
-    name::numbered,
+    name::{MAX_DEPTH, numbered},
     tree::MAX_SIZE,
-    wire::{Entry, Kind, MAX_PATH, Offer, Time},
+    wire::{Entry, Kind, MAX_PATH, Offer, Time, UNKNOWN},
 };
 
 /// Files and folders to be sent.
@@ -92,7 +92,7 @@ impl Selection {
         let kind = Kind::File {
             executable: false,
             size: None,
-            modified: 0,
+            modified: UNKNOWN,
         };
         let entry = Entry {
             path: name.replace('/', "_"),
@@ -156,6 +156,10 @@ impl Selection {
             self.skip(path, "its path is too long");
             return Ok(());
         }
+        if name.split('/').count() > MAX_DEPTH {
+            self.skip(path, "more than 64 folders within each other");
+            return Ok(());
+        }
         if metadata.is_dir() {
             self.push(name.clone(), Kind::Folder, Source::Nothing);
             return self.add_all_of(path, &name);
@@ -216,16 +220,16 @@ pub(super) fn kind(metadata: &Metadata) -> Kind {
     }
 }
 
-/// When a file was last written; 0 where that is not known.
+/// When a file was last written.
 pub(super) fn modified(metadata: &Metadata) -> Time {
     let Ok(time) = metadata.modified() else {
-        return 0;
+        return UNKNOWN;
     };
     let since = match time.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_nanos()),
         Err(before) => i64::try_from(before.duration().as_nanos()).map(|nanos| -nanos),
     };
-    since.unwrap_or(0)
+    since.unwrap_or(UNKNOWN)
 }
 
 #[cfg(unix)]

@@ -184,6 +184,7 @@ async fn links_are_not_followed_on_either_side() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_unknown_length_arrives_whole() {
     let (_, to) = folders();
+    let began = fs::metadata(to.path()).unwrap().modified().unwrap();
     for (name, len) in [
         ("a", 0),
         ("b", 5),
@@ -197,7 +198,42 @@ async fn a_stream_of_unknown_length_arrives_whole() {
         let (sent, received) = exchange_of(&pair(ALPN).await, selection, &inbox).await;
         assert_eq!((sent.unwrap().bytes, received.unwrap().bytes), (len, len));
         assert_eq!(fs::read(to.path().join(name)).unwrap(), data);
+        // Nobody knows when it was written, so it is as of now.
+        let written = fs::metadata(to.path().join(name)).unwrap().modified();
+        assert!(written.unwrap() >= began);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_that_no_message_holds_is_not_passed_on() {
+    let (from, to) = folders();
+    let path = write(from.path(), "later", b"x");
+    let far = SystemTime::UNIX_EPOCH + Duration::from_secs(430 * 365 * 86_400);
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_times(fs::FileTimes::new().set_modified(far))
+        .unwrap();
+    let began = fs::metadata(to.path()).unwrap().modified().unwrap();
+    let inbox = Inbox::open(to.path()).unwrap();
+    let (_, received) = exchange(&pair(ALPN).await, &[path], &inbox).await;
+    received.unwrap();
+    let written = fs::metadata(to.path().join("later")).unwrap().modified();
+    assert!(written.unwrap() >= began);
+}
+
+#[test]
+fn folders_too_deep_for_any_receiver_are_left_out_with_a_word() {
+    let from = TempDir::new().unwrap();
+    let deep = "d/".repeat(70);
+    write(from.path(), "d/whole", b"here");
+    write(from.path(), &format!("{deep}lost"), b"there");
+    let selection = Selection::of(&[from.path().join("d")]).unwrap();
+    assert_eq!(selection.skipped().len(), 1);
+    assert!(
+        selection.skipped()[0]
+            .reason
+            .contains("more than 64 folders")
+    );
+    assert_eq!(selection.offer().files, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,6 +92,9 @@ impl Refusal {
 /// When a file was last written: nanoseconds since 1970.
 pub(super) type Time = i64;
 
+/// Of what has no time, or one beyond the years that fit.
+pub(super) const UNKNOWN: Time = Time::MIN;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Folder,
