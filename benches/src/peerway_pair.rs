@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use peerway::{Endpoint, PeerState, RecvStream, RelayUrl, SendStream, Ticket};
+use peerway::{Connection, Endpoint, PeerState, RecvStream, RelayUrl, SendStream, Ticket};
 
 use crate::{Ends, Failure};
 
@@ -25,6 +25,8 @@ pub struct PeerwayPair {
     pub senders: Vec<SendStream>,
     /// Where the other one reads.
     pub receivers: Vec<RecvStream>,
+    /// What the streams belong to, the dialling node's first.
+    pub connections: [Connection; 2],
     /// Both nodes, the dialling one first.
     pub endpoints: [Endpoint; 2],
 }
@@ -51,11 +53,12 @@ pub async fn connect(
         streams,
     ));
     let accepting = ends.receiving.spawn(accept(server, streams));
-    let (client, senders) = dialling.await??;
-    let (server, receivers) = accepting.await??;
+    let (client, dialled, senders) = dialling.await??;
+    let (server, accepted, receivers) = accepting.await??;
     Ok(PeerwayPair {
         senders,
         receivers,
+        connections: [dialled, accepted],
         endpoints: [client, server],
     })
 }
@@ -79,7 +82,7 @@ async fn dial(
     ticket: Ticket,
     way: Way,
     streams: usize,
-) -> Result<(Endpoint, Vec<SendStream>), Failure> {
+) -> Result<(Endpoint, Connection, Vec<SendStream>), Failure> {
     let client = node(addr, relay, way).await?;
     let connection = client.connect(ticket, ALPN).await?;
     let mut path = connection.watch_status();
@@ -94,10 +97,13 @@ async fn dial(
         sender.write_all(HELLO).await?;
         senders.push(sender);
     }
-    Ok((client, senders))
+    Ok((client, connection, senders))
 }
 
-async fn accept(server: Endpoint, streams: usize) -> Result<(Endpoint, Vec<RecvStream>), Failure> {
+async fn accept(
+    server: Endpoint,
+    streams: usize,
+) -> Result<(Endpoint, Connection, Vec<RecvStream>), Failure> {
     let connection = server.accept().await.ok_or("the node was closed")?;
     let mut receivers = Vec::new();
     for _ in 0..streams {
@@ -105,5 +111,5 @@ async fn accept(server: Endpoint, streams: usize) -> Result<(Endpoint, Vec<RecvS
         receiver.read_exact(&mut [0; HELLO.len()]).await?;
         receivers.push(receiver);
     }
-    Ok((server, receivers))
+    Ok((server, connection, receivers))
 }

@@ -33,7 +33,28 @@ impl Beside {
                 pinned
             }
         };
-        command.args(args).kill_on_drop(true);
+        command.args(args);
+        Self::start(command).await
+    }
+
+    /// Runs this program with these arguments on a host of a lab and one processor, until this is dropped.
+    ///
+    /// # Errors
+    /// It cannot be run, or prints nothing.
+    #[cfg(target_os = "linux")]
+    pub async fn run_at(
+        host: &peerway_lab::Home,
+        args: &[&str],
+        core: u32,
+    ) -> Result<Self, Failure> {
+        let mut command = host.command("taskset");
+        command.args(["--cpu-list", &core.to_string()]);
+        command.arg(std::env::current_exe()?).args(args);
+        Self::start(command.into()).await
+    }
+
+    async fn start(mut command: Command) -> Result<Self, Failure> {
+        command.kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let output = child.stdout.take().ok_or("no output")?;

@@ -1,10 +1,10 @@
 //! Two iroh endpoints that know each other's address, without relays or lookups, or that only have a relay.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use iroh::{
     Endpoint, EndpointAddr, RelayMode,
-    endpoint::{RecvStream, SendStream, presets},
+    endpoint::{Connection, RecvStream, SendStream, presets},
 };
 use iroh_relay::tls::CaTlsConfig;
 use peerway::RelayUrl;
@@ -35,32 +35,56 @@ impl Contestant for Iroh {
             let target = EndpointAddr::new(server.id()).with_ip_addr(addr);
             let dialling = ends.sending.spawn(dial(ends.sending.addr, target));
             let accepting = ends.receiving.spawn(accept(server));
-            let (client, sender) = dialling.await??;
-            let (server, receiver) = accepting.await??;
+            let (client, _, sender) = dialling.await??;
+            let (server, _, receiver) = accepting.await??;
             Ok(flow([client, server], sender, receiver))
         })
     }
 }
 
-/// Two endpoints that only have this relay in common: one speaks IPv4, the other IPv6. Without any IP transport they would not send in
-/// batches.
-pub(crate) async fn relayed(ends: &Ends, relay: &str) -> Result<Flow, Failure> {
-    let relay: iroh::RelayUrl = relay.parse()?;
-    let server = ends
-        .receiving
-        .spawn(relayed_endpoint(Ipv6Addr::LOCALHOST.into(), relay.clone()));
-    let server = server.await??;
-    let target = EndpointAddr::new(server.id()).with_relay_url(relay.clone());
-    let dialling = ends.sending.spawn(async {
-        let client = relayed_endpoint(Ipv4Addr::LOCALHOST.into(), relay).await?;
-        open(client, target).await
-    });
-    let accepting = ends.receiving.spawn(accept(server));
-    let (client, sender) = dialling.await??;
-    let (server, receiver) = accepting.await??;
-    Ok(flow([client, server], sender, receiver))
+/// Two endpoints that only have this relay in common, and what joins them.
+pub(crate) struct Relayed {
+    /// The dialling one first.
+    pub(crate) endpoints: [Endpoint; 2],
+    pub(crate) connections: [Connection; 2],
+    sender: SendStream,
+    receiver: RecvStream,
 }
 
+impl Relayed {
+    /// Joins two new endpoints with these addresses, of which none reaches the other.
+    pub(crate) async fn connect(
+        ends: &Ends,
+        [sending, receiving]: [IpAddr; 2],
+        relay: &str,
+    ) -> Result<Self, Failure> {
+        let relay: iroh::RelayUrl = relay.parse()?;
+        let server = ends
+            .receiving
+            .spawn(relayed_endpoint(receiving, relay.clone()));
+        let server = server.await??;
+        let target = EndpointAddr::new(server.id()).with_relay_url(relay.clone());
+        let dialling = ends.sending.spawn(async move {
+            let client = relayed_endpoint(sending, relay).await?;
+            open(client, target).await
+        });
+        let accepting = ends.receiving.spawn(accept(server));
+        let (client, dialled, sender) = dialling.await??;
+        let (server, accepted, receiver) = accepting.await??;
+        Ok(Self {
+            endpoints: [client, server],
+            connections: [dialled, accepted],
+            sender,
+            receiver,
+        })
+    }
+
+    pub(crate) fn flow(self) -> Flow {
+        flow(self.endpoints, self.sender, self.receiver)
+    }
+}
+
+/// Has an IP transport, as endpoints without any do not send in batches.
 async fn relayed_endpoint(addr: IpAddr, relay: iroh::RelayUrl) -> Result<Endpoint, Failure> {
     let builder = Endpoint::builder(presets::Minimal)
         .relay_mode(RelayMode::custom([relay]))
@@ -94,20 +118,23 @@ async fn endpoint(addr: IpAddr) -> Result<Endpoint, Failure> {
     Ok(builder.bind().await?)
 }
 
-async fn dial(addr: IpAddr, target: EndpointAddr) -> Result<(Endpoint, SendStream), Failure> {
+type Opened<S> = Result<(Endpoint, Connection, S), Failure>;
+
+async fn dial(addr: IpAddr, target: EndpointAddr) -> Opened<SendStream> {
     open(endpoint(addr).await?, target).await
 }
 
-async fn open(client: Endpoint, target: EndpointAddr) -> Result<(Endpoint, SendStream), Failure> {
+async fn open(client: Endpoint, target: EndpointAddr) -> Opened<SendStream> {
     let connection = client.connect(target, ALPN).await?;
     let mut sender = connection.open_uni().await?;
     sender.write_all(HELLO).await?;
-    Ok((client, sender))
+    Ok((client, connection, sender))
 }
 
-async fn accept(server: Endpoint) -> Result<(Endpoint, RecvStream), Failure> {
+async fn accept(server: Endpoint) -> Opened<RecvStream> {
     let incoming = server.accept().await.ok_or("the endpoint was closed")?;
-    let mut receiver = incoming.await?.accept_uni().await?;
+    let connection = incoming.await?;
+    let mut receiver = connection.accept_uni().await?;
     receiver.read_exact(&mut [0; HELLO.len()]).await?;
-    Ok((server, receiver))
+    Ok((server, connection, receiver))
 }

@@ -1,45 +1,35 @@
-//! Two ends that only have a relay, which is a process of its own with one processor: Peerway's and iroh's, in turns.
+//! One stream through a relay: Peerway's and iroh's, in turns.
 
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
-use iroh_relay::server::testing;
-use peerway::{RelayUrl, SecretKey};
+use peerway::RelayUrl;
 use peerway_benches::{
     Ends, Failure,
     loss::{Flow, Receiver, Sender},
     peerway_pair::{self, Way},
-    process::{self, Beside},
+    process,
 };
-use peerway_relay::{Config, Rate, Relay};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    runtime::{Builder, Runtime},
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::{
+    iroh_pair, median,
+    site::{Place, Site, Whose},
 };
 
-use crate::iroh_pair;
-
-/// The relay's processor.
-const CORE: u32 = 0;
 const MEGABYTE: usize = 1_000_000;
 /// Carried before the clock starts.
 const WARM_UP: usize = 32;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// Rounds of one run of each.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Megabytes per run.
     #[arg(long, default_value_t = 500)]
     megabytes: usize,
-}
-
-/// Whose relay, and whose ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Whose {
-    Peerway,
-    Iroh,
 }
 
 /// What one run gave.
@@ -49,79 +39,43 @@ struct Figures {
     cpu_seconds_per_gigabyte: f64,
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let ends = Ends::loopback()?;
-    runtime()?.block_on(async {
-        let (mut throughput, mut cpu) = (Vec::new(), Vec::new());
-        for round in 1..=args.rounds {
-            // Whoever is first may find another machine than whoever is second.
-            let mut order = [Whose::Peerway, Whose::Iroh];
-            order.rotate_left(round % 2);
-            let mut figures = Vec::new();
-            for whose in order {
-                let run = measure(&ends, whose, args.megabytes).await?;
-                println!(
-                    "round {round}  {whose:?}  {:5.0} MB/s  {:.3} CPU s/GB of the relay",
-                    run.megabytes_per_second, run.cpu_seconds_per_gigabyte
-                );
-                figures.push((whose, run));
-            }
-            figures.sort_by_key(|(whose, _)| *whose == Whose::Iroh);
-            if let [(_, ours), (_, theirs)] = figures[..] {
-                throughput.push(ours.megabytes_per_second / theirs.megabytes_per_second);
-                cpu.push(ours.cpu_seconds_per_gigabyte / theirs.cpu_seconds_per_gigabyte);
-            }
+pub(crate) async fn run(site: &Site, args: &Args) -> Result<(), Failure> {
+    let (mut throughput, mut cpu) = (Vec::new(), Vec::new());
+    for round in 1..=args.rounds {
+        let mut figures = Vec::new();
+        for whose in Whose::in_turns(round) {
+            let run = measure(site, whose, args.megabytes).await?;
+            println!(
+                "round {round}  {whose:?}  {:5.0} MB/s  {:.3} CPU s/GB of the relay",
+                run.megabytes_per_second, run.cpu_seconds_per_gigabyte
+            );
+            figures.push((whose, run));
         }
-        println!(
-            "throughput, of iroh's: median {:.2}",
-            median(&mut throughput)
-        );
-        println!(
-            "CPU per GB, of iroh-relay's: median {:.3}",
-            median(&mut cpu)
-        );
-        Ok(())
-    })
-}
-
-/// Serves as the relay of one run until that ends us.
-pub(crate) fn serve(whose: Whose) -> Result<(), Failure> {
-    runtime()?.block_on(async {
-        match whose {
-            Whose::Peerway => {
-                let key = SecretKey::generate()?;
-                let mut config = Config::new(([127, 0, 0, 1], 0).into(), key);
-                // iroh-relay limits nobody unless it is told to.
-                config.limits.client_rate = Rate::mib_per_second(100_000);
-                config.limits.pair_rate = config.limits.client_rate;
-                let relay = Relay::bind(config).await?;
-                println!("{}", relay.url());
-                relay.run().await;
-            }
-            Whose::Iroh => {
-                let mut server =
-                    iroh_relay::server::Server::spawn(testing::server_config()).await?;
-                println!("{}", server.https_url().ok_or("iroh-relay has no URL")?);
-                server.join().await??;
-            }
+        figures.sort_by_key(|(whose, _)| *whose == Whose::Iroh);
+        if let [(_, ours), (_, theirs)] = figures[..] {
+            throughput.push(ours.megabytes_per_second / theirs.megabytes_per_second);
+            cpu.push(ours.cpu_seconds_per_gigabyte / theirs.cpu_seconds_per_gigabyte);
         }
-        Ok(())
-    })
+    }
+    println!(
+        "throughput, of iroh's: median {:.2}",
+        median(&mut throughput)
+    );
+    println!(
+        "CPU per GB, of iroh-relay's: median {:.3}",
+        median(&mut cpu)
+    );
+    Ok(())
 }
 
-fn runtime() -> Result<Runtime, Failure> {
-    Ok(Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?)
-}
-
-async fn measure(ends: &Ends, whose: Whose, megabytes: usize) -> Result<Figures, Failure> {
-    let name = format!("{whose:?}").to_lowercase();
-    let relay = Beside::run(&["serve", &name], Some(CORE)).await?;
+async fn measure(site: &Site, whose: Whose, megabytes: usize) -> Result<Figures, Failure> {
+    let ends = &site.ends;
+    let relay = site.relay(whose).await?;
     let flow = match whose {
         Whose::Peerway => peerway(ends, &relay.line.parse()?).await?,
-        Whose::Iroh => iroh_pair::relayed(ends, &relay.line).await?,
+        Whose::Iroh => iroh_pair::Relayed::connect(ends, site.apart, &relay.line)
+            .await?
+            .flow(),
     };
     let pid = relay.pid()?;
     let streams = flow.senders.into_iter().zip(flow.receivers).next();
@@ -178,9 +132,4 @@ async fn receive(receiver: &mut Receiver, megabytes: usize) -> Result<(), Failur
         receiver.read_exact(&mut buffer).await?;
     }
     Ok(())
-}
-
-fn median(ratios: &mut [f64]) -> f64 {
-    ratios.sort_by(f64::total_cmp);
-    ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
 }
