@@ -170,9 +170,13 @@ pub enum ControlError {
     NotOurs { path: PathBuf },
     #[error("cannot talk to the node behind {}: {source}", path.display())]
     Unreachable { path: PathBuf, source: io::Error },
-    #[error("the node broke off: {0}; did it end just now?")]
+    #[error(
+        "the node broke off ({0}), as one does that ends: once one runs, try again; a transfer goes on where it was"
+    )]
     Broken(#[from] hyper::Error),
-    #[error("the node breaks off its answer: {0}; did it end just now?")]
+    #[error(
+        "the node broke off its answer ({0}), as one does that ends: once one runs, try again; a transfer goes on where it was"
+    )]
     Stream(String),
     #[error(
         "the node ({server}) answers what this command does not understand: {source}; restart it with this version"

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use peerway::{PeerId, PeerSnapshot, PeerState, Ticket};
+use peerway::{PathInfo, PeerId, PeerSnapshot, PeerState, RelayUrl, Ticket};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
@@ -133,29 +133,34 @@ pub(super) async fn list(globals: &Globals, args: &PeersArgs) -> Result<(), Fail
     let linked = states.iter().flatten().map(|(id, _)| *id);
     let invites = state.invites().read().unwrap_or_default();
     known.extend(newcomers(linked, &known, &invites));
-    let state_of = |id| Some(states.as_ref()?.get(&id)?.state);
+    let linked = |id| states.as_ref()?.get(&id);
     let ticket_of = |id| known.iter().find(|known| known.id() == id);
     let mut lines: Vec<Line<'_>> = book
         .entries()
         .map(|(name, entry)| {
             let mut line = Line::of(name, entry);
             line.ticket = ticket_of(line.id).unwrap_or(&entry.ticket);
-            line.state = state_of(line.id);
+            line.see(linked(line.id));
             line.seen_at_ms = seen.get(line.id);
             line
         })
         .collect();
     let strangers = known.iter().rev().filter(|it| book.of(it.id()).is_none());
-    lines.extend(strangers.map(|ticket| Line {
-        name: None,
-        id: ticket.id(),
-        trust: book.strangers().word(),
-        admin: None,
-        state: state_of(ticket.id()),
-        groups: Vec::new(),
-        seen_at_ms: None,
-        note: "",
-        ticket,
+    lines.extend(strangers.map(|ticket| {
+        let mut line = Line {
+            name: None,
+            id: ticket.id(),
+            trust: book.strangers().word(),
+            admin: None,
+            state: None,
+            path: None,
+            groups: Vec::new(),
+            seen_at_ms: None,
+            note: "",
+            ticket,
+        };
+        line.see(linked(line.id));
+        line
     }));
     let is_anybody = !lines.is_empty();
     if let Some(group) = &args.group {
@@ -163,10 +168,7 @@ pub(super) async fn list(globals: &Globals, args: &PeersArgs) -> Result<(), Fail
     }
     if let Some(filter) = &args.filter {
         let plain = Plain::new(book.names());
-        lines.retain(|line| {
-            let linked = states.as_ref().and_then(|states| states.get(&line.id));
-            filter.shows(&facts(line, linked, &plain))
-        });
+        lines.retain(|line| filter.shows(&facts(line, linked(line.id), &plain)));
     }
     if globals.json {
         lines.iter().try_for_each(out::json)?;
@@ -304,7 +306,7 @@ fn table(lines: &[Line<'_>], now_ms: u64) -> Vec<String> {
     let row = |line: &Line<'_>| {
         let name = name(line);
         let room = " ".repeat(width.saturating_sub(name.width()));
-        let (id, way) = (line.id.short(), way(line.ticket));
+        let (id, way) = (line.id.short(), line.way());
         let state = line
             .state
             .map_or_else(|| "-".to_owned(), |state| state.to_string());
@@ -345,15 +347,6 @@ fn last_seen(line: &Line<'_>, now_ms: u64) -> String {
 }
 
 /// Where a peer is looked for.
-fn way(ticket: &Ticket) -> String {
-    let first = ticket
-        .relays()
-        .first()
-        .map(|relay| format!("relay {}", relay.place()));
-    let addr = || ticket.addrs().first().map(ToString::to_string);
-    first.or_else(addr).unwrap_or_else(|| "id only".to_owned())
-}
-
 #[derive(Serialize)]
 struct Line<'a> {
     name: Option<&'a str>,
@@ -363,6 +356,9 @@ struct Line<'a> {
     admin: Option<&'static str>,
     /// None if the node that runs here knows nothing of it, or none runs.
     state: Option<PeerState>,
+    /// How it is reached at the moment.
+    #[serde(skip)]
+    path: Option<&'a PathInfo>,
     groups: Vec<&'a str>,
     /// When the node that runs here, or a command, last had a connection with it.
     seen_at_ms: Option<u64>,
@@ -371,6 +367,25 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
+    /// Takes over what the node that runs here sees of it.
+    fn see(&mut self, linked: Option<&'a PeerSnapshot>) {
+        self.state = linked.map(|peer| peer.state);
+        self.path = linked.and_then(|peer| peer.path.as_ref());
+    }
+
+    /// How it is reached, or else where it is first looked for.
+    fn way(&self) -> String {
+        let relay = |relay: &RelayUrl| format!("relay {}", relay.place());
+        match self.path {
+            Some(PathInfo::Direct { remote, .. }) => return remote.to_string(),
+            Some(PathInfo::Relay { remote }) => return relay(remote),
+            Some(_) | None => {}
+        }
+        let first = self.ticket.relays().first().map(relay);
+        let addr = || self.ticket.addrs().first().map(ToString::to_string);
+        first.or_else(addr).unwrap_or_else(|| "id only".to_owned())
+    }
+
     fn of(name: &'a Name, entry: &'a Entry) -> Self {
         Self {
             name: Some(name.as_str()),
@@ -378,6 +393,7 @@ impl<'a> Line<'a> {
             trust: entry.trust.word(),
             admin: entry.admin.map(Admin::word),
             state: None,
+            path: None,
             groups: entry.groups.iter().map(Name::as_str).collect(),
             seen_at_ms: None,
             note: &entry.note,
@@ -422,6 +438,7 @@ mod tests {
             trust: "allow",
             admin: None,
             state: None,
+            path: None,
             groups: Vec::new(),
             seen_at_ms: None,
             note: "in the\ncellar",
@@ -475,6 +492,17 @@ mod tests {
         );
         nas.state = Some(PeerState::Relayed);
         assert!(!row(&nas).contains("seen"));
+        let path = PathInfo::Direct {
+            remote: ([192, 0, 2, 7], 4433).into(),
+            lan: false,
+            tcp: false,
+        };
+        nas.path = Some(&path);
+        let told = row(&nas);
+        assert!(
+            told.contains("192.0.2.7:4433") && !told.contains("id only"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -470,15 +470,15 @@ fn control(error: &ControlError) -> u8 {
         ControlError::Remote(error) => far(error),
         ControlError::Unknown(_) => USAGE,
         ControlError::Forbidden(_) => REFUSED,
-        ControlError::Unreached(_) => UNREACHABLE,
+        ControlError::Unreached(_) | ControlError::Broken(_) | ControlError::Stream(_) => {
+            UNREACHABLE
+        }
         ControlError::Busy(_) => BUSY,
         ControlError::Folder { .. }
         | ControlError::Open { .. }
         | ControlError::Taken { .. }
         | ControlError::NotOurs { .. }
         | ControlError::Unreachable { .. }
-        | ControlError::Broken(_)
-        | ControlError::Stream(_)
         | ControlError::Foreign { .. }
         | ControlError::Older { .. }
         | ControlError::Silent

@@ -30,6 +30,7 @@ use self::{narrator::Form, stage::Stage};
 use super::{
     args::{GalleryArgs, Globals},
     failure::Failure,
+    node::interrupted,
     out, words,
 };
 
@@ -128,7 +129,11 @@ pub(super) async fn run(globals: &Globals, args: &GalleryArgs) -> Result<(), Fai
         return list(globals);
     };
     let form = if globals.json { Form::Json } else { Form::Text };
-    Ok(play(system, form, 1).await?)
+    // Dropped in between, it takes its folder away.
+    tokio::select! {
+        played = play(system, form, 1) => Ok(played?),
+        () = interrupted() => Err(Failure::Interrupted),
+    }
 }
 
 /// Plays one, all of whose times are stretched so many times.

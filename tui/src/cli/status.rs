@@ -39,6 +39,11 @@ pub(super) async fn run(globals: &Globals, args: &StatusArgs) -> Result<(), Fail
     if let Some(node) = attach::running(globals).await? {
         return running(globals, args, node).await;
     }
+    #[cfg(unix)]
+    if args.line {
+        out::text(line::of_none())?;
+        return Err(Failure::NoNode);
+    }
     let node = Node::beside(globals, globals.relays.clone()).await?;
     let body = async {
         let whose = if node.is_temporary() {

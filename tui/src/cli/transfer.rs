@@ -20,6 +20,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// Between two lines for a program.
 const LINE: Duration = Duration::from_millis(250);
+/// After so long without a byte it is said that nothing moves.
+const STILL: Duration = Duration::from_secs(5);
 /// A rate is told of what took that long: of less it says how soon the end was heard of.
 const MEASURABLE: Duration = Duration::from_millis(100);
 /// Problems that are said one by one.
@@ -75,8 +77,9 @@ async fn bar<T>(progress: &Progress) -> T {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_styled = false;
+    let (mut before, mut moved_at) = ((0, 0), Instant::now());
     loop {
-        looks.tick().await;
+        let now = looks.tick().await;
         if progress.files() == 0 {
             continue;
         }
@@ -88,11 +91,25 @@ async fn bar<T>(progress: &Progress) -> T {
         }
         bar.0.set_length(progress.bytes());
         bar.0.set_position(progress.bytes_done());
-        let (done, all) = (progress.files_done(), progress.files());
-        if all > 1 {
-            bar.0.set_message(format!("{done}/{all} files"));
+        let moved = (progress.bytes_done(), progress.files_done());
+        if moved != before {
+            (before, moved_at) = (moved, now);
         }
+        let files = (moved.1, progress.files());
+        bar.0.set_message(beside_bar(files, now - moved_at));
     }
+}
+
+/// How many files there are, and for how long nothing has moved.
+fn beside_bar((done, all): (u64, u64), still: Duration) -> String {
+    let mut message = String::new();
+    if all > 1 {
+        message = format!("{done}/{all} files  ");
+    }
+    if still >= STILL {
+        message += &format!("nothing moves for {}", format::age(still));
+    }
+    message
 }
 
 fn style(is_sized: bool) -> ProgressStyle {
@@ -332,6 +349,15 @@ mod tests {
     use peerway::SecretKey;
 
     use super::{super::documented::assert_keys, *};
+
+    #[test]
+    fn a_bar_says_how_many_files_there_are_and_for_how_long_nothing_moves() {
+        let beside = |files, seconds| beside_bar(files, Duration::from_secs(seconds));
+        assert_eq!(beside((0, 1), 4), "");
+        assert_eq!(beside((3, 9), 4), "3/9 files  ");
+        assert_eq!(beside((3, 9), 75), "3/9 files  nothing moves for 1m");
+        assert_eq!(beside((0, 1), 20), "nothing moves for 20s");
+    }
 
     #[test]
     fn the_lines_keep_their_keys() {

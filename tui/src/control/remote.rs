@@ -40,7 +40,7 @@ pub enum RemoteError {
     Refused(String),
     #[error("the link to the peer's node was lost: {0}")]
     Lost(ConnectionError),
-    #[error("the peer's node broke off: {0}; did it end just now?")]
+    #[error("the peer's node broke off ({0}), as one does that ends")]
     Broken(hyper::Error),
 }
 

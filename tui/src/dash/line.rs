@@ -20,6 +20,13 @@ pub(crate) fn line(snapshot: &NodeSnapshot, names: &BTreeMap<PeerId, String>) ->
     of(snapshot, names, look)
 }
 
+/// Where no node runs.
+#[cfg(unix)]
+pub(crate) fn of_none() -> String {
+    let look = Look::resolve(&super::Options::default(), |name| env::var(name).ok());
+    format!("{} peerway does not run", look.glyphs.unreachable)
+}
+
 fn of(snapshot: &NodeSnapshot, names: &BTreeMap<PeerId, String>, look: Look) -> String {
     let (glyphs, trails) = (look.glyphs, Trails::default());
     let words = Words {

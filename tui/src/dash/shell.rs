@@ -39,10 +39,11 @@ const GOES_ON: &str = "the node goes on; fg brings the dashboard back\n";
 /// Shows the dashboard until it is left by key, SIGINT, SIGTERM or SIGHUP; the terminal is then as it was.
 ///
 /// # Errors
-/// [`Error::NoTerminal`] if input or output is not a terminal, [`Error::Terminal`] if it fails, [`Error::Panicked`] if
+/// [`Error::NoTerminal`] if input or output is not a terminal, or one that is dumb by `TERM`, [`Error::Terminal`] if it fails, [`Error::Panicked`] if
 /// another task panicked meanwhile.
 pub async fn run(source: Feed, options: Options) -> Result<(), Error> {
-    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+    let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+    if is_dumb || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(Error::NoTerminal);
     }
     let look = Look::resolve(&options, |name| env::var(name).ok());
