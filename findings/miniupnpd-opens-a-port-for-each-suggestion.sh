@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # A client that renews a mapping at miniupnpd with another suggestion gets one port more, and keeps the old one open too.
 #
-# One would guess that the mapping of an inner port is one: RFC 6886 section 3.3 and RFC 6887 section 11.3 have a router answer a second request
-# for it with the port that it already has, whatever is suggested, so that a renewal may suggest anything. miniupnpd takes the suggested
-# port if it is free, by NAT-PMP as by PCP, and the earlier ones stay open as well. Without a suggestion it takes the inner number. Who
-# wanted 6000, was given 6001 and renews with what it wanted moves to 6000 on the day on which that is free: renew with what
-# was granted. To delete, NAT-PMP takes all of the inner port's at once. PCP takes one for each request, and once
-# there is none says 8, NO_RESOURCES, where RFC 6887 section 15.1 wants a success: so does the repetition of a deletion whose answer was lost.
+# One would guess that an inner port has one mapping, and that a second request for it renews that one, whatever it suggests: the suggestion
+# is for a router that has no mapping yet. miniupnpd takes the suggested port if it is free, by NAT-PMP as by PCP with the same nonce, and the earlier
+# ones stay open as well. Without a suggestion it takes the inner number. Who wanted 6000, was given 6001 and renews with what
+# it wanted moves to 6000 on the day on which that is free: renew with what was granted. To delete, NAT-PMP takes all of the inner
+# port's at once. PCP takes one for each request, and where there is none says 8, NO_RESOURCES, the word for a full table: so that is what the
+# repetition of a deletion hears whose answer was lost. NAT-PMP has a success for that.
 #
 # Seen with Debian's miniupnpd and miniupnpd-nftables 2.3.1-1, Linux 6.18 x86_64; one inner port by each protocol, outer port granted or
 # code, and how many outer ports lead to it then:
