@@ -4,7 +4,11 @@
 
 mod env;
 
-use std::{fmt, io, net::IpAddr};
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+    net::IpAddr,
+};
 
 use data_encoding::BASE64;
 use tokio::{
@@ -206,7 +210,12 @@ impl Proxy {
         request.extend_from_slice(&target.port.to_be_bytes());
         tcp.write_all(&request).await?;
         let mut answer = [0; 4];
-        tcp.read_exact(&mut answer).await?;
+        tcp.read_exact(&mut answer)
+            .await
+            .map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof => ProxyTrouble::Socks(HUNG_UP),
+                _ => error.into(),
+            })?;
         let [VERSION, reply, _, kind] = answer else {
             return Err(ProxyTrouble::Nonsense);
         };
@@ -224,6 +233,10 @@ impl Proxy {
         Ok(())
     }
 }
+
+/// What `ssh -D` of OpenSSH 9.2 does in place of an answer.
+const HUNG_UP: &str =
+    "it took the request and hung up, as that of ssh does where it cannot reach the relay's port";
 
 /// RFC 1928 section 6.
 fn socks_words(reply: u8) -> &'static str {
@@ -416,6 +429,8 @@ mod tests {
                 "it refused: its rules do not allow it",
             ),
             (&[4, 91, 0, 0], "its answer makes no sense"),
+            // The proxy of ssh answers nothing that it cannot carry out.
+            (&[], "it refused: it took the request and hung up"),
         ] {
             let exchange = [(&[5, 1, 0][..], &[5, 0][..]), (&[0x11, 0x51], answer)];
             let (refused, _) = answered("socks5://PROXY", &exchange).await;
