@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use peerway_lab::{self as lab, Fault, Lab, NatKind};
+use peerway_lab::{self as lab, Bottleneck, Fault, Lab, Line, NatKind};
 use peerway_tests::{
     PROGRAMS,
     computer::{Computer, Running},
@@ -22,7 +22,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{UnixListener, UnixStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    task::JoinSet,
     time::Instant,
 };
 
@@ -142,6 +143,118 @@ fn a_shell_at_another_home_answers_every_key_when_the_direct_path_is_cut() {
         lab.end(Fault::Cut(&nas.home, &laptop.home)).unwrap();
         shell.types("and after it");
     });
+}
+
+#[test]
+fn a_forward_takes_what_a_line_gives_and_keys_are_answered_beside_it() {
+    LazyLock::force(&PROGRAMS);
+    lab::test(BUDGET, |mut lab| {
+        let folder = TempDir::new().unwrap();
+        let (nas, laptop) = homes(&mut lab, folder.path());
+        nas.home.spawn(serve("127.0.0.1:7100", endless));
+        nas.home.spawn(serve("127.0.0.1:7200", echo));
+        for (name, port) in [("bulk", 7100), ("keys", 7200)] {
+            nas.json(&format!("peerway expose add {name}={port}"));
+            laptop.json(&format!("peerway forward add nas/{name} --listen {port}"));
+        }
+        let _nodes = nodes(&nas, &laptop);
+        until_ready(&laptop, "peerway forward list");
+        until_path(&laptop, "direct");
+        // A fifth of a second of queue, as a home's uplink has it.
+        let line = Line {
+            bottleneck: Some(Bottleneck {
+                rate: 40_000_000,
+                queue: 1_000_000,
+            }),
+            ..Line::delayed(Duration::from_millis(10))
+        };
+        lab.set_line(&nas.home, line).unwrap();
+        let idle = laptop.home.block_on(key_time());
+        let (mut speed, mut forward) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let measured = laptop.json("peerway speed nas --seconds 3").swap_remove(0);
+            speed.push(measured["down_mbps"].as_f64().unwrap());
+            forward.push(laptop.home.block_on(bulk(Duration::from_secs(3))));
+        }
+        let ratio = median(&mut forward) / median(&mut speed);
+        let busy = laptop.home.block_on(async {
+            tokio::select! {
+                _ = bulk(PATIENCE) => panic!("no keys meanwhile"),
+                time = key_time() => time,
+            }
+        });
+        println!(
+            "forward {forward:.1?} of {speed:.1?} Mbit/s; a key {idle:.0} ms, beside bulk {busy:.0}"
+        );
+        assert!(ratio >= 0.9, "{forward:?} of {speed:?} Mbit/s");
+        assert!(
+            busy <= idle + 60.0,
+            "a key: {idle:.1} ms idle, {busy:.1} beside bulk"
+        );
+    });
+}
+
+/// Runs a server that does this with each who comes.
+async fn serve<F>(at: &'static str, each: impl Fn(TcpStream) -> F)
+where
+    F: Future<Output = std::io::Result<()>> + Send + 'static,
+{
+    let listener = TcpListener::bind(at).await.unwrap();
+    let mut served = JoinSet::new();
+    loop {
+        served.spawn(each(listener.accept().await.unwrap().0));
+    }
+}
+
+async fn endless(mut client: TcpStream) -> std::io::Result<()> {
+    let chunk = vec![7; 65_536];
+    loop {
+        client.write_all(&chunk).await?;
+    }
+}
+
+async fn echo(mut client: TcpStream) -> std::io::Result<()> {
+    client.set_nodelay(true)?;
+    let (mut reader, mut writer) = client.split();
+    tokio::io::copy(&mut reader, &mut writer).await.map(drop)
+}
+
+/// Mbit/s that come from the endless server in so long, after a second.
+async fn bulk(lasts: Duration) -> f64 {
+    let mut stream = TcpStream::connect("127.0.0.1:7100").await.unwrap();
+    let mut buffer = vec![0; 65_536];
+    let start = Instant::now() + Duration::from_secs(1);
+    let mut read = 0;
+    loop {
+        let len = stream.read(&mut buffer).await.unwrap();
+        assert!(len > 0, "it ended");
+        if Instant::now() < start {
+            continue;
+        }
+        read += len;
+        if start.elapsed() >= lasts {
+            return read as f64 * 8.0 / start.elapsed().as_secs_f64() / 1e6;
+        }
+    }
+}
+
+/// Milliseconds until a key is back, the median of many after a second or so.
+async fn key_time() -> f64 {
+    let mut stream = TcpStream::connect("127.0.0.1:7200").await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut times = Vec::new();
+    for key in 0..60 {
+        let start = Instant::now();
+        stream.write_all(&[key]).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), key);
+        times.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    median(&mut times[20..])
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// Two homes behind port-restricted routers that know each other, and a relay.

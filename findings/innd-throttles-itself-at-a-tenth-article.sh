@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A group whose numbers stand in innd's file active as "0 1" stops the whole server at its tenth article, with a word about its storage.
+# A group whose numbers stand in innd's file active as "0 1" has the server refuse all groups from its tenth article on, with a word about its storage.
 #
 # One would guess that `0 1` is as good as `0000000000 0000000001` for an empty group: innd starts with it without a word, and nine articles
 # come in. innd writes each number over the last one, though, and has no room for a second digit. The tenth article is one of no group then, so
