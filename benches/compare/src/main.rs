@@ -1,5 +1,6 @@
-//! Measures Peerway against iroh and the kernel's TCP over the same lines, and its relay against iroh's.
+//! Measures Peerway against iroh, sendme and the kernel's TCP over the same lines, and its relay against iroh's.
 
+mod content;
 mod iroh_pair;
 mod relayed;
 mod site;
@@ -32,6 +33,8 @@ enum Bench {
     Relay(relayed::Args),
     /// Datagrams of 64 bytes, to and fro through such a relay.
     Small(small::Args),
+    /// A file that is fetched over a line with delay, beside sendme (`cargo install sendme`).
+    Content(content::Args),
     /// The relay of a measurement.
     #[command(hide = true)]
     Serve { whose: Whose, addr: IpAddr },
@@ -57,6 +60,7 @@ fn main() -> Result<(), Failure> {
             let site = Site::new(&args.place)?;
             runtime()?.block_on(small::run(&site, &args))
         }
+        Bench::Content(args) => content::run(&args),
         Bench::Serve { whose, addr } => runtime()?.block_on(site::serve(whose, addr)),
     }
 }
