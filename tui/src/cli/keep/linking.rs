@@ -1,6 +1,6 @@
 //! The links that are kept: made as soon as they can be, each without the others.
 
-use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, future::pending, sync::Arc, time::Duration};
 
 use peerway::{
     Endpoint, PeerId, Ticket,
@@ -115,7 +115,7 @@ impl Keeper {
                             held.insert(whom.clone(), link);
                             None
                         }
-                        Err(error) => Some(reason(&error)),
+                        Err(error) => Some(reason(&error, is_confined())),
                     }
                 }
             };
@@ -224,17 +224,29 @@ fn meant<'a>(
     each.collect()
 }
 
-/// Why there is none, and what helps.
-fn reason(error: &LinkingError) -> String {
+/// Why there is none, and what helps. A service may be `confined` to fewer rights than its program has.
+fn reason(error: &LinkingError, confined: bool) -> String {
     match error {
+        LinkingError::Subnet(SubnetError::NotPermitted) if confined => format!(
+            "{error}. And this node is run so that it gets no right of its program: `peerway service install` writes a unit that lets it, then `systemctl --user daemon-reload` and `systemctl --user restart peerway`"
+        ),
         LinkingError::Subnet(SubnetError::NotPermitted) => format!(
-            "{error}. A node has the rights that it was started with: once the program has that one, `peerway down` and `peerway up`, or start its service anew"
+            "{error}. A node has the rights that it was started with: once the program has that one, `peerway down` and `peerway up`"
         ),
         LinkingError::Subnet(_)
         | LinkingError::Taken(_)
         | LinkingError::Kept(_)
         | LinkingError::Gone => error.to_string(),
     }
+}
+
+/// Whether this process gets no right by a program that it runs or is.
+fn is_confined() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NoNewPrivs:"));
+    line.is_some_and(|value| value.trim() == "1")
 }
 
 /// How the link to a peer is, and what there is of it.
@@ -289,11 +301,16 @@ mod tests {
 
     #[test]
     fn who_lacks_the_right_for_a_device_is_told_what_gives_it_and_to_start_anew() {
-        let told = reason(&LinkingError::Subnet(SubnetError::NotPermitted));
+        let unpermitted = LinkingError::Subnet(SubnetError::NotPermitted);
+        let told = reason(&unpermitted, false);
         for part in ["CAP_NET_ADMIN", "setcap", "`peerway down` and `peerway up`"] {
             assert!(told.contains(part), "{told}");
         }
-        let other = reason(&LinkingError::Taken(ticket(1).id()));
+        let told = reason(&unpermitted, true);
+        for part in ["setcap", "`peerway service install`", "systemctl"] {
+            assert!(told.contains(part), "{told}");
+        }
+        let other = reason(&LinkingError::Taken(ticket(1).id()), true);
         assert!(other.contains("another command"), "{other}");
     }
 }
