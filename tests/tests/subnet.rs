@@ -242,7 +242,7 @@ fn until_kept(computer: &Computer, peer: &str, state: &str) -> IpAddr {
         let line = lines.iter().find(|it| it["peer"] == peer);
         if let Some(line) = line.filter(|it| it["state"] == state) {
             let addr = line["addresses"][0].as_str();
-            return addr.map_or(IpAddr::from([0; 4]), |addr| addr.parse().unwrap());
+            return addr.map_or_else(|| [0; 4].into(), |addr| addr.parse().unwrap());
         }
         assert!(
             begin.elapsed() < PATIENCE,

@@ -7,7 +7,7 @@
 mod draft;
 mod file;
 mod hours;
-mod link;
+pub(crate) mod link;
 mod local;
 pub(crate) mod services;
 mod text;
@@ -26,7 +26,7 @@ pub(crate) use self::{
     draft::{Draft, EditError},
     file::{KeptError, KeptFile},
     hours::{LimitError, LimitPart, UploadLimit},
-    link::{LinkLine, LinkTerms, Linked, Range, Refused, Route, Whom},
+    link::{LinkLine, LinkTerms, Linked, Range, Whom},
     local::{Local, ParseLocalError},
     services::{
         ExposeLine, ForwardLine, KeptLines, Kind, ServiceChange, Services, State, UploadLine,

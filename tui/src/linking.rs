@@ -25,7 +25,7 @@ use tokio::{
     task::JoinSet,
 };
 
-pub(crate) use crate::kept::{Refused, Route};
+pub(crate) use crate::kept::link::{Refused, Route};
 use crate::{
     operations::{Failed, FailureKind},
     written::Written,

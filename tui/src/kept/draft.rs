@@ -4,11 +4,16 @@ use peerway::services::tunnel::ServiceName;
 use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 
 use super::{
-    Exposure, Kept, LinkTerms, Local, Remote, UploadLimit, WatchTerms, Whom,
+    Exposure, Kept, Local, Remote, UploadLimit, WatchTerms,
     text::{
-        self, ACCEPT, ADVERTISE, ALLOW, EXPOSE, FORWARD, LIMIT, LINK, LISTEN, Mistake, PUBLIC,
-        SEARCHABLE, SHARE, TARGET, WATCH,
+        self, ALLOW, EXPOSE, FORWARD, LIMIT, LINK, LISTEN, Mistake, PUBLIC, SEARCHABLE, SHARE,
+        TARGET, WATCH,
     },
+};
+#[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
+use super::{
+    LinkTerms, Whom,
+    text::{ACCEPT, ADVERTISE},
 };
 use crate::{book::Name, toml};
 
@@ -91,6 +96,7 @@ impl Draft {
     }
 
     /// Joins this home's network with a peer's from now on. The same once more changes nothing.
+    #[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
     pub(crate) fn link(&mut self, whom: &Whom, terms: &LinkTerms) -> Result<(), EditError> {
         match self.kept.link.get(whom) {
             Some(known) if known == terms => return Ok(()),
@@ -108,6 +114,7 @@ impl Draft {
     }
 
     /// Joins it no more.
+    #[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
     pub(crate) fn unlink(&mut self, whom: &Whom) -> Result<LinkTerms, EditError> {
         let known = self.kept.link.get(whom).cloned();
         let known = known.ok_or_else(|| EditError::NotLinked(whom.to_string()))?;
@@ -256,8 +263,10 @@ pub(crate) enum EditError {
     Exposed { name: String, target: String },
     #[error("{remote} is kept already, at {local}: `peerway forward remove {remote}` first")]
     Forwarded { remote: String, local: String },
+    #[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
     #[error("a link with {0} is kept already, with other ranges: `peerway link remove {0}` first")]
     Linked(String),
+    #[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
     #[error("no link with {0} is kept: `peerway link list` lists those that are")]
     NotLinked(String),
     #[error("{local} leads to {remote} already: choose another address with --listen")]

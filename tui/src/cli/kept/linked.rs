@@ -33,6 +33,7 @@ fn addresses(addresses: &[IpAddr]) -> String {
 }
 
 /// What there is besides of a link that is up.
+#[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
 fn details(line: &LinkLine) -> Vec<String> {
     if line.state != Some(State::Ready) {
         return Vec::new();
@@ -186,7 +187,10 @@ mod commands {
 #[cfg(test)]
 mod tests {
     use super::{super::super::documented::assert_keys, *};
-    use crate::kept::{Linked, Refused, Route};
+    use crate::kept::{
+        Linked,
+        link::{Refused, Route},
+    };
 
     #[test]
     fn a_link_says_with_whom_on_which_terms_and_what_is_reached_or_in_the_way() {

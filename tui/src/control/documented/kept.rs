@@ -4,8 +4,9 @@ use peerway_swarm::share::Hash;
 
 use super::schema::{check, check_complete, schema};
 use crate::kept::{
-    self, ExposeLine, ForwardLine, KeptLines, LinkLine, Linked, Refused, Route, ServiceChange,
-    State, UploadLine, WatchLine,
+    self, ExposeLine, ForwardLine, KeptLines, LinkLine, Linked, ServiceChange, State, UploadLine,
+    WatchLine,
+    link::{Refused, Route},
 };
 
 #[test]
