@@ -389,6 +389,8 @@ async fn commands_about_nobody_or_nothing_of_a_name_end_with_the_code_of_wrong_u
         &["group", "leave", "nothing"],
         &["ssh", "nobody"],
         &["link", "nobody"],
+        &["link", "add", "nobody"],
+        &["link", "remove", "nobody"],
         &["feed", "read", "nothing"],
         &["feed", "profile", "nothing"],
         &["feed", "unfollow", "nothing"],

@@ -149,6 +149,108 @@ fn a_node_that_runs_links_networks_for_as_long_as_a_command_has_it_do_so() {
     });
 }
 
+#[test]
+fn a_link_that_is_kept_comes_back_with_a_node_that_was_killed_and_goes_without_the_others() {
+    LazyLock::force(&PROGRAMS);
+    lab::test(BUDGET, |mut lab| {
+        let folder = TempDir::new().unwrap();
+        let relay = pair::named_relay(&lab);
+        let all = ["nas", "attic", "laptop"].map(|name| {
+            let home = lab.home(name, NatKind::PortRestricted).unwrap();
+            let mut computer = Computer::new(home, name, folder.path());
+            computer.export(&format!("export PEERWAY_RELAY={relay}"));
+            computer
+        });
+        let [nas, attic, laptop] = &all;
+        for (other, name) in [(nas, "nas"), (attic, "attic")] {
+            laptop.json(&format!("peerway add {name} {}", other.ticket()));
+            other.json(&format!("peerway add laptop {}", laptop.ticket()));
+            let added = other.json("peerway link add laptop").swap_remove(0);
+            assert_eq!(added["state"], Value::Null, "no node runs yet");
+        }
+        let up = |computer: &Computer, line: &str| {
+            let node = computer.start(line);
+            assert_eq!(said(&node)["event"], "ready");
+            node
+        };
+        let _others = [nas, attic].map(|it| up(it, "peerway up --json"));
+
+        // Without the right to make a device the node runs all the same, and says what is missing.
+        let unable = "setpriv --bounding-set -net_admin peerway up --json";
+        let node = up(laptop, unable);
+        let added = laptop.json("peerway link add nas attic");
+        for line in &added {
+            let reason = line["reason"].as_str().unwrap();
+            assert_eq!(line["state"], "failed", "{line}");
+            assert!(reason.contains("setcap cap_net_admin"), "{reason}");
+        }
+        assert!(laptop.run("peerway status").contains("setcap"));
+        drop(node);
+
+        let mut addr = Vec::new();
+        for _ in 0..2 {
+            // Killed after the first time, too.
+            let node = up(laptop, "peerway up --json");
+            addr = ["nas", "attic"]
+                .map(|peer| until_kept(laptop, peer, "ready"))
+                .to_vec();
+            for addr in &addr {
+                assert!(laptop.home.run(|| ping(*addr)).unwrap());
+            }
+            drop(node);
+        }
+
+        let node = up(laptop, "peerway up --json");
+        until_kept(laptop, "nas", "ready");
+        until_kept(laptop, "attic", "ready");
+        let second = laptop.line("peerway link nas").output().unwrap();
+        let told = String::from_utf8_lossy(&second.stderr).into_owned();
+        assert!(told.contains("keeps a link with nas already"), "{told}");
+        laptop.run("peerway link remove nas");
+        let begin = Instant::now();
+        while laptop.run("ip -o route").contains(&addr[0].to_string()) {
+            assert!(begin.elapsed() < PATIENCE, "the route stays");
+        }
+        assert!(laptop.home.run(|| ping(addr[1])).unwrap(), "the other one");
+        laptop.run("peerway block attic");
+        until_kept(laptop, "attic", "failed");
+        laptop.run("peerway allow attic");
+        until_kept(laptop, "attic", "ready");
+        laptop.run("peerway rename attic loft");
+        until_kept(laptop, "loft", "ready");
+        assert!(laptop.home.run(|| ping(addr[1])).unwrap());
+        // Somebody removes the device, which is made anew.
+        laptop.run("ip link delete peerway0");
+        let begin = Instant::now();
+        while !laptop.home.run(|| ping(addr[1])).unwrap_or(false) {
+            assert!(begin.elapsed() < PATIENCE, "it does not come back");
+        }
+        laptop.run("peerway link remove loft");
+        let begin = Instant::now();
+        while has_device(laptop) {
+            assert!(begin.elapsed() < PATIENCE, "the device stays");
+        }
+        drop(node);
+    });
+}
+
+/// Waits until a kept link fares so; the peer's address.
+fn until_kept(computer: &Computer, peer: &str, state: &str) -> IpAddr {
+    let begin = Instant::now();
+    loop {
+        let lines = computer.json("peerway link list");
+        let line = lines.iter().find(|it| it["peer"] == peer);
+        if let Some(line) = line.filter(|it| it["state"] == state) {
+            let addr = line["addresses"][0].as_str();
+            return addr.map_or_else(|| [0; 4].into(), |addr| addr.parse().unwrap());
+        }
+        assert!(
+            begin.elapsed() < PATIENCE,
+            "{peer} is not {state}: {line:?}"
+        );
+    }
+}
+
 /// Where `addr` is in a range of 256 that stands for its own.
 fn shifted(addr: IpAddr, range: IpNet) -> IpAddr {
     let (IpAddr::V4(addr), IpNet::V4(range)) = (addr, range) else {

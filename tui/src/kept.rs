@@ -1,5 +1,5 @@
 //! What a node serves whenever it runs: servers of this home that peers reach by name, addresses of this computer that lead to
-//! services of peers, folders that are shared anew whenever they change, and how much it sends of what is shared.
+//! services of peers, links of networks, folders that are shared anew whenever they change, and how much it sends of what is shared.
 //!
 //! It is a TOML file beside the address book, which commands and people edit. [`text`] reads it and knows the line of a mistake,
 //! [`Draft`] changes it, [`KeptFile`] is the file, and [`Services`] says how each of them fares on the node that runs.
@@ -7,6 +7,7 @@
 mod draft;
 mod file;
 mod hours;
+pub(crate) mod link;
 mod local;
 pub(crate) mod services;
 mod text;
@@ -25,6 +26,7 @@ pub(crate) use self::{
     draft::{Draft, EditError},
     file::{KeptError, KeptFile},
     hours::{LimitError, LimitPart, UploadLimit},
+    link::{LinkLine, LinkTerms, Linked, Range, Whom},
     local::{Local, ParseLocalError},
     services::{
         ExposeLine, ForwardLine, KeptLines, Kind, ServiceChange, Services, State, UploadLine,
@@ -41,6 +43,8 @@ const MAX_OF_A_KIND: usize = 256;
 pub(crate) struct Kept {
     pub(crate) expose: BTreeMap<ServiceName, Exposure>,
     pub(crate) forward: BTreeMap<Remote, Local>,
+    /// Peers whose networks are joined with this home's.
+    pub(crate) link: BTreeMap<Whom, LinkTerms>,
     /// Folders that are shared anew whenever they change, by their absolute paths.
     pub(crate) watch: BTreeMap<String, WatchTerms>,
     /// How much is sent of what is shared.

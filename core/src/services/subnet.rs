@@ -29,7 +29,7 @@ mod error;
 mod forwarding;
 mod frame;
 mod hello;
-
+mod members;
 mod packet;
 mod plan;
 mod ranges;
@@ -45,7 +45,10 @@ pub use plan::Refusal;
 pub use status::{LinkState, Status};
 pub use table::{Dropped, Route};
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, convert::Infallible, future::pending, net::IpAddr, sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
@@ -53,7 +56,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::shared::Shared;
+use self::{members::Member, shared::Shared};
 use crate::{
     ConnectError, Connection, Endpoint, PeerId, Ticket,
     quic::{ConnectionError, close},
@@ -65,20 +68,22 @@ pub const ALPN: &[u8] = b"peerway/subnet/1";
 /// Peers of one node.
 pub const MAX_PEERS: usize = 64;
 
-/// Between two dials of a peer that is not linked.
+/// Between two dials of a peer that is not linked; each time twice as long as before, up to the second: a peer that begins to link
+/// dials, too.
 const RETRY: Duration = Duration::from_secs(5);
+const MAX_RETRY: Duration = Duration::from_secs(60);
 /// How long the one of two that is to be dialled waits before it dials: the other is about to.
 const PRECEDENCE: Duration = Duration::from_secs(2);
 /// How long a dial may take.
 const DIAL_PATIENCE: Duration = Duration::from_secs(40);
 
-/// What a node lets its peers reach, and what it wants of theirs.
-#[derive(Clone, Debug, Default)]
+/// What a node lets a peer reach, and what it wants of that peer's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "programs write it")]
 pub struct Offer {
-    /// Networks of this home that every linked peer may reach; 32 at most.
+    /// Networks of this home that the peer may reach; 32 at most.
     pub advertised: Vec<IpNet>,
-    /// What is reached of that which peers advertise: these ranges and all that lies in them.
+    /// What is reached of that which the peer advertises: these ranges and all that lies in them.
     pub accepted: Vec<IpNet>,
 }
 
@@ -86,11 +91,10 @@ pub struct Offer {
 #[derive(Clone)]
 pub struct Subnet {
     shared: Arc<Shared>,
-    peers: Arc<BTreeMap<PeerId, Ticket>>,
 }
 
 impl Subnet {
-    /// Makes the device, for links with `peers` and nobody else.
+    /// Makes the device, for links with `peers`, each on these terms, and with whom is [linked](Self::link) later.
     ///
     /// # Errors
     /// See [`SubnetError`].
@@ -104,14 +108,37 @@ impl Subnet {
         if peers.len() > MAX_PEERS {
             return Err(SubnetError::ManyPeers);
         }
-        let shared = Shared::open(endpoint, offer).await?;
-        for peer in peers.keys() {
-            shared.name(*peer);
+        members::check_offer(&offer)?;
+        let shared = Arc::new(Shared::open(endpoint).await?);
+        for (peer, ticket) in peers {
+            shared.members().insert(ticket, offer.clone())?;
+            shared.name(peer);
         }
-        Ok(Self {
-            shared: Arc::new(shared),
-            peers: Arc::new(peers),
-        })
+        shared.adapt().await;
+        Ok(Self { shared })
+    }
+
+    /// Links with one more peer. Other links stay as they are.
+    ///
+    /// # Errors
+    /// [`SubnetError::Linked`], [`SubnetError::Range`], [`SubnetError::ManyRanges`] or [`SubnetError::ManyPeers`].
+    pub async fn link(&self, peer: Ticket, offer: Offer) -> Result<(), SubnetError> {
+        let id = peer.id();
+        self.shared.members().insert(peer, offer)?;
+        self.shared.name(id);
+        self.shared.adapt().await;
+        Ok(())
+    }
+
+    /// Links with a peer no more: [`run`](Self::run) takes its routes away and ends its connection. False if it was not linked with.
+    /// Other links stay as they are.
+    pub fn unlink(&self, peer: PeerId) -> bool {
+        self.shared.members().remove(peer)
+    }
+
+    /// Dials a peer by this ticket from now on, if it is linked with. A link that is up stays.
+    pub fn readdress(&self, ticket: &Ticket) {
+        self.shared.members().readdress(ticket);
     }
 
     /// How the links are, to read or to wait on for changes. Packets that were dropped are counted in it now and then, and
@@ -129,46 +156,89 @@ impl Subnet {
 
     /// Carries packets over a connection that a peer opened, until it ends: a handler for a [`Router`](crate::Router).
     pub async fn serve(self, connection: Connection) {
-        if self.peers.contains_key(&connection.peer()) {
-            let trouble = session::run(&self.shared, &connection, session::Side::Dialled).await;
-            if let Some(trouble) = trouble {
-                self.shared.trouble(connection.peer(), trouble);
-            }
-        } else {
-            connection.close(close::NOT_LET_IN, b"no link with this peer is wanted");
+        let peer = connection.peer();
+        let Some(member) = self.shared.members().get(peer) else {
+            connection.close(close::NOT_LET_IN, shared::UNWANTED);
+            return;
+        };
+        let side = session::Side::Dialled;
+        if let Some(trouble) = session::run(&self.shared, &member, &connection, side).await {
+            self.shared.trouble(peer, trouble);
         }
     }
 
-    /// Carries packets, and dials peers that are not linked, until the node is closed.
+    /// Carries packets, and dials peers that are not linked, until the node is closed or somebody removes the device.
     pub async fn run(self) {
         // On threads of the runtime's own, where one task wakes the next without waking a thread.
-        let mut tasks = JoinSet::new();
+        let mut reading = JoinSet::new();
         let shared = self.shared.clone();
-        tasks.spawn(async move { shared.read_device().await });
-        for peer in self.peers.values() {
-            let (subnet, peer) = (self.clone(), peer.clone());
-            tasks.spawn(async move { subnet.keep(&peer).await });
-        }
+        reading.spawn(async move { shared.read_device().await });
         tokio::select! {
             () = self.shared.endpoint().closed() => {}
-            () = async { while tasks.join_next().await.is_some() {} } => {}
+            _ = reading.join_next() => {}
+            never = self.tend() => match never {},
+        }
+    }
+
+    /// Keeps those who are linked with, from one change to the next.
+    async fn tend(&self) -> Infallible {
+        let mut changes = self.shared.members().watch();
+        let mut kept = BTreeMap::<PeerId, (Arc<Member>, JoinSet<()>)>::new();
+        loop {
+            let meant = changes.borrow_and_update().clone();
+            let stays = |peer: &PeerId, member: &Arc<Member>| {
+                meant.get(peer).is_some_and(|it| Arc::ptr_eq(it, member))
+            };
+            let mut gone = Vec::new();
+            kept.retain(|peer, (member, _)| {
+                let stays = stays(peer, member);
+                if !stays {
+                    gone.push((*peer, member.clone()));
+                }
+                stays
+            });
+            for (peer, member) in &gone {
+                self.shared.forget(*peer, member).await;
+            }
+            if !gone.is_empty() {
+                self.shared.adapt().await;
+            }
+            for (peer, member) in meant {
+                kept.entry(peer).or_insert_with(|| {
+                    self.shared.name(peer);
+                    let (subnet, of) = (self.clone(), member.clone());
+                    let mut task = JoinSet::new();
+                    task.spawn(async move { subnet.keep(peer, &of).await });
+                    (member, task)
+                });
+            }
+            if changes.changed().await.is_err() {
+                return pending().await;
+            }
         }
     }
 
     /// Dials a peer whenever it is not linked.
-    async fn keep(&self, peer: &Ticket) {
-        let waits = self.shared.endpoint().id() > peer.id();
+    async fn keep(&self, peer: PeerId, member: &Arc<Member>) {
+        let waits = self.shared.endpoint().id() > peer;
+        let mut pause = RETRY;
         loop {
-            self.shared.until_unlinked(peer.id()).await;
+            if self.shared.is_linked(peer) {
+                pause = RETRY;
+            }
+            self.shared.until_unlinked(peer).await;
             if waits {
                 sleep(PRECEDENCE).await;
-                self.shared.until_unlinked(peer.id()).await;
+                self.shared.until_unlinked(peer).await;
             }
-            let dial = self.shared.endpoint().connect(peer.clone(), ALPN);
+            let dial = self.shared.endpoint().connect(member.ticket(), ALPN);
             let trouble = match timeout(DIAL_PATIENCE, dial).await {
                 Ok(Ok(connection)) => {
-                    let trouble =
-                        session::run(&self.shared, &connection, session::Side::Dialler).await;
+                    let side = session::Side::Dialler;
+                    let trouble = session::run(&self.shared, member, &connection, side).await;
+                    if trouble.is_none() {
+                        pause = RETRY;
+                    }
                     ended(&connection).or(trouble)
                 }
                 Ok(Err(ConnectError::NoSuchService)) => Some(NOBODY_LINKS.to_owned()),
@@ -176,15 +246,15 @@ impl Subnet {
                 Err(_) => Some("the dial takes too long".to_owned()),
             };
             if let Some(trouble) = trouble {
-                self.shared.trouble(peer.id(), trouble);
+                self.shared.trouble(peer, trouble);
             }
-            sleep(RETRY).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(MAX_RETRY);
         }
     }
 }
 
-const NOBODY_LINKS: &str =
-    "the peer does not link with this computer: `peerway link` there, with this computer's name";
+const NOBODY_LINKS: &str = "the peer does not link with this computer: `peerway link` or `peerway link add` there, with this computer's name";
 
 /// Why a connection ended, if that is worth a word.
 fn ended(connection: &Connection) -> Option<String> {
@@ -200,7 +270,7 @@ fn ended(connection: &Connection) -> Option<String> {
 impl std::fmt::Debug for Subnet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Subnet")
-            .field("peers", &self.peers)
+            .field("members", self.shared.members())
             .finish_non_exhaustive()
     }
 }

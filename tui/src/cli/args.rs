@@ -27,8 +27,6 @@ use peerway::{
     services::pair::{Code, ParseCodeError},
 };
 
-#[cfg(all(feature = "subnet", target_os = "linux"))]
-use peerway::services::subnet::IpNet;
 #[cfg(all(feature = "demo", target_os = "linux"))]
 use peerway_lab::{Access, NatKind};
 
@@ -55,6 +53,8 @@ pub(super) use paths::{PairsArgs, PairsAsk, PolicyArgs};
 pub(super) use services::{
     Expose, ExposeAction, Forward, ForwardAction, Pipe, Proxy, Services, Terms,
 };
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+pub(super) use services::{Link, LinkAction, Ranges};
 #[cfg(unix)]
 pub(super) use services::{Login, Ssh};
 #[cfg(unix)]
@@ -68,8 +68,6 @@ pub(super) use values::ArgError;
 use values::event_filter;
 #[cfg(all(feature = "demo", target_os = "linux"))]
 use values::percent;
-#[cfg(all(feature = "subnet", target_os = "linux"))]
-use values::range;
 pub(super) use values::{Allowed, Limited, Offered, PeerName, Service, is_start_of_id};
 use values::{address, code_or_folder, file_name, measurement, seconds, size, time};
 
@@ -508,22 +506,6 @@ pub(super) struct SwarmArgs {
     /// Show it again every two seconds
     #[arg(long, env = "PEERWAY_WATCH", value_parser = FalseyValueParser::new())]
     pub(super) watch: bool,
-}
-
-#[cfg(all(feature = "subnet", target_os = "linux"))]
-#[derive(Debug, clap::Args)]
-pub(super) struct Link {
-    /// Name in the address book, ticket or id of each; they have to link with this computer too
-    #[arg(required = true, value_name = "PEER", add = ArgValueCandidates::new(completion::names))]
-    pub(super) peers: Vec<PeerName>,
-
-    /// Range of this home that they may reach, as in 192.168.7.0/24; may be repeated
-    #[arg(long, value_name = "NET", env = "PEERWAY_ADVERTISE", value_delimiter = ',', value_parser = range)]
-    pub(super) advertise: Vec<IpNet>,
-
-    /// Range of theirs to reach, if they advertise it; may be repeated
-    #[arg(long, value_name = "NET", env = "PEERWAY_ACCEPT", value_delimiter = ',', value_parser = range)]
-    pub(super) accept: Vec<IpNet>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -57,6 +57,14 @@ pub(super) fn forwarded() -> Vec<CompletionCandidate> {
     each.collect()
 }
 
+/// The peers that `up` links with whenever it runs.
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+pub(super) fn linked() -> Vec<CompletionCandidate> {
+    let plain = kept().link.into_iter().filter(|line| is_plain(&line.peer));
+    let each = plain.map(|line| CompletionCandidate::new(line.peer));
+    each.collect()
+}
+
 /// The feeds that are written or followed here.
 #[cfg(unix)]
 pub(super) fn feeds() -> Vec<CompletionCandidate> {

@@ -1,6 +1,11 @@
 //! Has what is kept in force on a node that runs, from one change of the file to the next.
 
 mod forwarding;
+#[cfg_attr(
+    not(all(feature = "subnet", target_os = "linux")),
+    path = "keep/unlinked.rs"
+)]
+mod linking;
 mod upload;
 mod watching;
 
@@ -19,6 +24,7 @@ use tokio::{
 pub(super) use self::upload::limited;
 use self::{
     forwarding::{Forwarding, Place},
+    linking::Linking,
     upload::Upload,
     watching::Watching,
 };
@@ -37,7 +43,7 @@ use crate::kept::{Exposure, Kept, KeptFile, Kind, Remote, Services, State, Watch
 /// Looks at a file between two at the servers of this home.
 const LOOKS_PER_CHECK: u64 = 10;
 
-/// What a node exposes, forwards and watches, and the file that says so.
+/// What a node exposes, forwards, links and watches, and the file that says so.
 pub(super) struct Keeper {
     file: KeptFile,
     services: Services,
@@ -121,6 +127,12 @@ impl Keeper {
             task.spawn(forwarding.run());
             running.forwards.insert(remote.clone(), task);
         }
+        if kept.link != running.kept.link {
+            let linking = running
+                .linking
+                .get_or_insert_with(|| Linking::begin(node, &self.services));
+            linking.set(&kept.link);
+        }
         for folder in &steps.unwatch {
             if let Some(watching) = running.watching.remove(*folder) {
                 watching.end().await;
@@ -168,6 +180,8 @@ struct Running {
     kept: Kept,
     /// A task each.
     forwards: BTreeMap<Remote, JoinSet<()>>,
+    /// Once there is a link.
+    linking: Option<Linking>,
     watches: Option<Watches>,
     watching: BTreeMap<String, Watching>,
     upload: Upload,

@@ -1,9 +1,15 @@
-//! `peerway expose` and `peerway forward` with add, list and remove, and `peerway share --watch`: what `peerway up` serves whenever it runs.
+//! `peerway expose`, `peerway forward` and `peerway link` with add, list and remove, and `peerway share --watch`: what `peerway up` serves
+//! whenever it runs.
+
+mod linked;
 
 use std::{fs, path::Path};
 
 use serde::Serialize;
 
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+pub(super) use self::linked::link;
+pub(super) use self::linked::linked_row;
 #[cfg(unix)]
 use super::attach;
 use super::{

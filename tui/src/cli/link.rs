@@ -15,7 +15,7 @@ use super::{
     args::{Globals, Link},
     expose,
     failure::Failure,
-    invite,
+    invite, kept,
     node::{self, Node},
     out, receive, sharing,
     state::StateDir,
@@ -24,6 +24,9 @@ use super::{
 use crate::{book::Book, linking::Step};
 
 pub(super) async fn run(globals: &Globals, args: &Link) -> Result<(), Failure> {
+    if let Some(action) = &args.action {
+        return kept::link(globals, action).await;
+    }
     let mut peers = Vec::new();
     for peer in &args.peers {
         peers.push(node::meet(globals, peer).await?);
@@ -41,8 +44,8 @@ pub(super) async fn run(globals: &Globals, args: &Link) -> Result<(), Failure> {
     let router = invite::host(router, globals, &node, out::hint)?;
     let router = sharing::accept(router, &node);
     let offer = Offer {
-        advertised: args.advertise.clone(),
-        accepted: args.accept.clone(),
+        advertised: args.ranges.advertise.clone(),
+        accepted: args.ranges.accept.clone(),
     };
     let body = async {
         let linking = node.linker().link(node.endpoint.clone(), peers, offer);
@@ -153,8 +156,8 @@ mod attached {
         check(ticket.id(), &StateDir::open(globals)?.names(), &peers)?;
         let ask = LinkAsk {
             tickets: peers,
-            advertise: args.advertise.iter().copied().map(Written).collect(),
-            accept: args.accept.iter().copied().map(Written).collect(),
+            advertise: args.ranges.advertise.iter().copied().map(Written).collect(),
+            accept: args.ranges.accept.iter().copied().map(Written).collect(),
         };
         let linking = async {
             let steps = client.link(&ask).await?;

@@ -10,6 +10,7 @@ use super::{
     args::{Globals, Unit, UnitAction},
     failure::Failure,
     out,
+    state::StateDir,
 };
 
 const NAME: &str = "peerway.service";
@@ -22,7 +23,10 @@ pub(super) fn run(globals: &Globals, args: &Unit) -> Result<(), Failure> {
     };
     match args.action {
         UnitAction::Install => {
-            let text = unit(&env::current_exe().map_err(failed)?, globals);
+            // A file that cannot be read is complained of by the node.
+            let kept = StateDir::open(globals)?.kept().read().unwrap_or_default();
+            let program = env::current_exe().map_err(failed)?;
+            let text = unit(&program, globals, !kept.link.is_empty());
             let folder = path.parent().unwrap_or_else(|| Path::new("."));
             fs::create_dir_all(folder)
                 .and_then(|()| fs::write(&path, text))
@@ -60,8 +64,20 @@ fn place() -> Option<PathBuf> {
     config.map(|config| config.join("systemd/user").join(NAME))
 }
 
-/// Has `program` run with the options that this command was given.
-fn unit(program: &Path, globals: &Globals) -> String {
+/// What takes from a node what it does not need.
+const CONFINED: &str = "\
+NoNewPrivileges=yes
+LockPersonality=yes
+RestrictRealtime=yes
+SystemCallArchitectures=native
+";
+/// Each of these would have systemd withhold the right that the program's file has, and there would be no network device.
+const LINKS: &str = "\
+# For links of networks the program needs the right of its file (setcap), so NoNewPrivileges and what implies it are left out.
+";
+
+/// Has `program` run with the options that this command was given, and link networks or not.
+fn unit(program: &Path, globals: &Globals, links: bool) -> String {
     let mut variables = Vec::new();
     let mut set = |name: &str, value: String| {
         let value = quoted(&format!("PEERWAY_{name}={value}"), "");
@@ -104,16 +120,13 @@ Type=exec
 ExecStart={program} up
 {}Restart=on-failure
 RestartSec=5
-NoNewPrivileges=yes
-LockPersonality=yes
-RestrictRealtime=yes
-SystemCallArchitectures=native
-UMask=0077
+{}UMask=0077
 
 [Install]
 WantedBy=default.target
 ",
-        variables.concat()
+        variables.concat(),
+        if links { LINKS } else { CONFINED },
     )
 }
 
@@ -151,7 +164,7 @@ mod tests {
             no_tcp: true,
             ..Globals::default()
         };
-        let text = unit(Path::new("/opt/$x/peerway"), &globals);
+        let text = unit(Path::new("/opt/$x/peerway"), &globals, false);
         for line in [
             "ExecStart=\"/opt/$$x/peerway\" up",
             &format!("Environment=\"PEERWAY_RELAY={relay},{relay}\"")[..],
@@ -167,20 +180,33 @@ mod tests {
         assert!(!text.contains("NO_LAN"), "{text}");
     }
 
+    /// What filters system calls implies it in a user's units.
+    #[test]
+    fn a_node_that_keeps_links_has_the_right_that_its_program_has() {
+        let unit = |links| unit(Path::new("/peerway"), &Globals::default(), links);
+        let confined = ["NoNewPrivileges", "LockPersonality", "RestrictRealtime"];
+        let has = |text: &str, what: &str| text.lines().any(|line| line.starts_with(what));
+        for what in confined.into_iter().chain(["SystemCallArchitectures"]) {
+            assert!(has(&unit(false), what) && !has(&unit(true), what), "{what}");
+        }
+    }
+
     #[test]
     fn systemd_understands_the_unit_where_there_is_one() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join(NAME);
         let program = env::current_exe().unwrap();
-        fs::write(&path, unit(&program, &Globals::default())).unwrap();
-        let verify = Command::new("systemd-analyze")
-            .arg("verify")
-            .arg(&path)
-            .output();
-        // Without systemd nobody reads units either.
-        if let Ok(verified) = verify {
-            let said = String::from_utf8_lossy(&verified.stderr);
-            assert!(!said.contains(NAME), "{said}");
+        for links in [false, true] {
+            fs::write(&path, unit(&program, &Globals::default(), links)).unwrap();
+            let verify = Command::new("systemd-analyze")
+                .arg("verify")
+                .arg(&path)
+                .output();
+            // Without systemd nobody reads units either.
+            if let Ok(verified) = verify {
+                let said = String::from_utf8_lossy(&verified.stderr);
+                assert!(!said.contains(NAME), "{said}");
+            }
         }
     }
 }

@@ -226,13 +226,15 @@ fn text(snapshot: &NodeSnapshot, book: &Book, whose: Whose) -> String {
     lines.join("\n")
 }
 
-/// What is exposed, forwarded and watched whenever the node runs, and how it fares.
+/// What is exposed, forwarded, linked and watched whenever the node runs, and how it fares.
 fn kept_lines(services: &KeptLines) -> Vec<String> {
     let exposed = services.expose.iter().map(kept::exposed_row);
     let forwarded = services.forward.iter().map(kept::forwarded_row);
     let line = |what: &str, row: &[String]| format!("{what:13} {}", row.join(" "));
     let exposed = exposed.map(|row| line("exposed", &row));
     let forwarded = forwarded.map(|row| line("forwarded", &row));
+    let linked = services.link.iter().map(kept::linked_row);
+    let linked = linked.map(|row| line("linked", &row));
     let watched = services.watch.iter().map(kept::watched_row);
     let watched = watched.map(|row| line("watched", &row));
     let upload = kept::upload_words(&services.upload);
@@ -241,6 +243,7 @@ fn kept_lines(services: &KeptLines) -> Vec<String> {
     let trouble = trouble.map(|trouble| format!("services      {trouble}"));
     exposed
         .chain(forwarded)
+        .chain(linked)
         .chain(watched)
         .chain(upload)
         .chain(trouble)

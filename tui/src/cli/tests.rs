@@ -152,6 +152,55 @@ fn a_server_may_bring_its_name_and_say_who_may_reach_it() {
     assert_eq!(allowed, [web, (None, "anna".to_owned())]);
 }
 
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+#[test]
+fn a_peer_that_is_called_as_what_is_done_with_links_is_named_behind_two_dashes() {
+    use super::args::LinkAction;
+    let link = |arguments: &[&str]| match parse(&[&["link"], arguments].concat()).command {
+        Some(Command::Link(link)) => link,
+        _ => panic!("not a link"),
+    };
+    assert!(matches!(link(&["list"]).action, Some(LinkAction::List)));
+    let named = link(&["--", "list", "add"]);
+    assert!(named.action.is_none() && named.peers.len() == 2);
+    let plain = link(&["nas", "--accept", "10.0.0.0/8"]);
+    assert!(plain.action.is_none() && plain.ranges.accept.len() == 1);
+    let add = link(&[
+        "add",
+        "nas",
+        "--advertise",
+        "192.168.7.0/24,10.1.2.3",
+        "attic",
+    ]);
+    let Some(LinkAction::Add { peers, ranges }) = add.action else {
+        panic!("not an add");
+    };
+    assert_eq!((peers.len(), ranges.advertise.len()), (2, 2));
+    let cases: &[(&[&str], &str)] = &[
+        (&["link"], "<PEER>"),
+        (&["link", "add"], "<PEER>"),
+        (&["link", "remove"], "<PEER>"),
+        (&["link", "add", "a/b"], "is no peer"),
+        (
+            &["link", "add", "PEERWAY1A+B"],
+            "an invitation is used once",
+        ),
+        (
+            &["link", "add", "nas", "--accept", "0.0.0.0/0"],
+            "default route",
+        ),
+        (
+            &["link", "add", "nas", "--advertise", "fe80::/64"],
+            "within one computer",
+        ),
+        (
+            &["link", "add", "nas", "--accept", "10.0.0.0/99"],
+            "as in 192.168.7.0/24",
+        ),
+    ];
+    assert_refused(cases);
+}
+
 #[test]
 fn bad_input_is_named_together_with_the_expected_form() {
     let id = id();

@@ -6,16 +6,21 @@ use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 use super::{
     Exposure, Kept, Local, Remote, UploadLimit, WatchTerms,
     text::{
-        self, ALLOW, EXPOSE, FORWARD, LIMIT, LISTEN, Mistake, PUBLIC, SEARCHABLE, SHARE, TARGET,
-        WATCH,
+        self, ALLOW, EXPOSE, FORWARD, LIMIT, LINK, LISTEN, Mistake, PUBLIC, SEARCHABLE, SHARE,
+        TARGET, WATCH,
     },
+};
+#[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
+use super::{
+    LinkTerms, Whom,
+    text::{ACCEPT, ADVERTISE},
 };
 use crate::{book::Name, toml};
 
 /// What a file begins with that a command makes.
 const HEAD: &str = "\
-# What this computer's `peerway up` serves whenever it runs. To be edited here or by `peerway expose` and
-# `peerway forward` with add and remove; a node that runs follows every change.
+# What this computer's `peerway up` serves whenever it runs. To be edited here or by `peerway expose`,
+# `peerway forward` and `peerway link` with add and remove; a node that runs follows every change.
 ";
 
 /// What is kept, while it is being changed.
@@ -90,6 +95,33 @@ impl Draft {
         self.insert(FORWARD, &remote.to_string(), table)
     }
 
+    /// Joins this home's network with a peer's from now on. The same once more changes nothing.
+    #[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
+    pub(crate) fn link(&mut self, whom: &Whom, terms: &LinkTerms) -> Result<(), EditError> {
+        match self.kept.link.get(whom) {
+            Some(known) if known == terms => return Ok(()),
+            Some(_) => return Err(EditError::Linked(whom.to_string())),
+            None => {}
+        }
+        let mut table = Table::new();
+        for (key, ranges) in [(ADVERTISE, &terms.advertise), (ACCEPT, &terms.accept)] {
+            if !ranges.is_empty() {
+                let ranges = ranges.iter().map(ToString::to_string);
+                table.insert(key, value(Array::from_iter(ranges)));
+            }
+        }
+        self.insert(LINK, whom.as_str(), table)
+    }
+
+    /// Joins it no more.
+    #[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
+    pub(crate) fn unlink(&mut self, whom: &Whom) -> Result<LinkTerms, EditError> {
+        let known = self.kept.link.get(whom).cloned();
+        let known = known.ok_or_else(|| EditError::NotLinked(whom.to_string()))?;
+        self.remove(LINK, whom.as_str())?;
+        Ok(known)
+    }
+
     /// Shares a folder anew whenever it changes from now on, or for others than before.
     pub(crate) fn watch(&mut self, folder: &str, terms: WatchTerms) -> Result<(), EditError> {
         match self.kept.watch.get(folder) {
@@ -148,10 +180,11 @@ impl Draft {
         Ok(known)
     }
 
-    /// Means by `to` from now on whom `from` meant: of whom services are forwarded, and who may reach the servers of this home. False if
-    /// nobody was meant by it.
+    /// Means by `to` from now on whom `from` meant: of whom services are forwarded, with whom networks are joined, and who may reach the
+    /// servers of this home. False if nobody was meant by it.
     pub(crate) fn rename(&mut self, from: &Name, to: &Name) -> Result<bool, EditError> {
         let is_forwarded = self.kept.forward.keys().any(|it| it.peer == from.as_str());
+        let is_linked = self.kept.link.keys().any(|it| it.as_str() == from.as_str());
         let is_allowed = self.kept.expose.values().any(|it| it.allow.contains(from));
         if is_forwarded {
             let forwarded =
@@ -160,6 +193,10 @@ impl Draft {
                 let (peer, service) = key.rsplit_once('/')?;
                 (peer == from.as_str()).then(|| format!("{to}/{service}"))
             });
+        }
+        if is_linked {
+            let linked = toml::tables(&mut self.document, LINK).ok_or(EditError::Unwritable)?;
+            toml::rename(linked, |key| (key == from.as_str()).then(|| to.to_string()));
         }
         if is_allowed {
             let exposed = toml::tables(&mut self.document, EXPOSE).ok_or(EditError::Unwritable)?;
@@ -173,7 +210,7 @@ impl Draft {
             }
         }
         self.reread()?;
-        Ok(is_forwarded || is_allowed)
+        Ok(is_forwarded || is_linked || is_allowed)
     }
 
     fn insert(&mut self, group: &str, key: &str, table: Table) -> Result<(), EditError> {
@@ -226,6 +263,12 @@ pub(crate) enum EditError {
     Exposed { name: String, target: String },
     #[error("{remote} is kept already, at {local}: `peerway forward remove {remote}` first")]
     Forwarded { remote: String, local: String },
+    #[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
+    #[error("a link with {0} is kept already, with other ranges: `peerway link remove {0}` first")]
+    Linked(String),
+    #[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
+    #[error("no link with {0} is kept: `peerway link list` lists those that are")]
+    NotLinked(String),
     #[error("{local} leads to {remote} already: choose another address with --listen")]
     Taken { local: String, remote: String },
     #[error("no server is kept under the name {0}: `peerway expose list` lists those that are")]
@@ -365,6 +408,31 @@ mod tests {
         let before = draft.text();
         assert!(!draft.rename(&name("nas"), &name("other")).unwrap());
         assert_eq!(draft.text(), before);
+    }
+
+    #[test]
+    fn a_link_is_written_once_renamed_with_its_peer_and_goes_alone() {
+        let mut draft = Draft::of(BY_HAND).unwrap();
+        let nas: Whom = "nas".parse().unwrap();
+        let terms = LinkTerms {
+            advertise: vec!["192.168.7.0/24".parse().unwrap()],
+            accept: vec![],
+        };
+        draft.link(&nas, &terms).unwrap();
+        let written = "[link.nas]\nadvertise = [\"192.168.7.0/24\"]\n";
+        assert!(draft.text().contains(written), "{}", draft.text());
+        let before = draft.text();
+        draft.link(&nas, &terms).unwrap();
+        assert_eq!(draft.text(), before, "the same once more");
+        let other = draft.link(&nas, &LinkTerms::default()).unwrap_err();
+        assert!(other.to_string().contains("link remove nas"), "{other}");
+        let renamed = draft.rename(&"nas".parse().unwrap(), &"Anna's nas".parse().unwrap());
+        assert!(renamed.unwrap());
+        let now: Whom = "Anna's nas".parse().unwrap();
+        assert_eq!(draft.kept.link.keys().collect::<Vec<_>>(), [&now]);
+        assert!(draft.unlink(&nas).is_err());
+        assert_eq!(draft.unlink(&now).unwrap(), terms);
+        assert_eq!(draft.text(), BY_HAND);
     }
 
     #[test]

@@ -10,20 +10,21 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Exposure, Kept, Local, Remote, WatchTerms};
+use super::{Exposure, Kept, LinkLine, Linked, Local, Remote, WatchTerms};
 
 /// Changes that wait for whoever reads slowly.
 const UNREAD: usize = 256;
 /// What a node may take to have a change in force.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What is exposed, forwarded or watched.
+/// What is exposed, forwarded, watched or linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     Expose,
     Forward,
     Watch,
+    Link,
 }
 
 /// How one of them fares.
@@ -85,6 +86,8 @@ pub(crate) struct KeptLines {
     pub(crate) expose: Vec<ExposeLine>,
     pub(crate) forward: Vec<ForwardLine>,
     #[serde(default)]
+    pub(crate) link: Vec<LinkLine>,
+    #[serde(default)]
     pub(crate) watch: Vec<WatchLine>,
     #[serde(default)]
     pub(crate) upload: UploadLine,
@@ -125,6 +128,9 @@ impl From<&Kept> for KeptLines {
         Self {
             expose: kept.expose.iter().map(exposed).collect(),
             forward: kept.forward.iter().map(forwarded).collect(),
+            link: (kept.link.iter())
+                .map(|(whom, terms)| LinkLine::of(whom, terms))
+                .collect(),
             watch: kept.watch.iter().map(watched).collect(),
             upload: UploadLine {
                 limits: kept.upload.texts(),
@@ -142,7 +148,7 @@ pub struct ServiceChange {
     pub(crate) at_ms: u64,
     pub(crate) kind: Kind,
     pub(crate) service: String,
-    /// Where it leads, or where it is found; of a folder that is watched, the hash as which it is shared.
+    /// Where it leads, or where it is found; of a folder that is watched, the hash as which it is shared; of a link, the peer's address.
     pub(crate) addr: String,
     pub(crate) state: State,
     pub(crate) reason: Option<String>,
@@ -198,13 +204,17 @@ impl Services {
         self.0.asked.subscribe()
     }
 
-    /// Those who asked are answered once every forward has begun or failed.
+    /// Those who asked are answered once every forward and every link has begun or failed.
     pub(crate) async fn answer(&self, asked: u64) {
         if *self.0.done.borrow() >= asked {
             return;
         }
         let mut lines = self.0.lines.subscribe();
-        let begun = |lines: &KeptLines| lines.forward.iter().all(|line| line.state.is_some());
+        let begun = |lines: &KeptLines| {
+            let forwards = lines.forward.iter().map(|line| line.state);
+            let links = lines.link.iter().map(|line| line.state);
+            forwards.chain(links).all(|state| state.is_some())
+        };
         // What hangs is no reason to let others wait.
         let _ = timeout(PATIENCE, lines.wait_for(begun)).await;
         self.0.done.send_replace(asked);
@@ -236,6 +246,15 @@ impl Services {
                 let same = |it: &&WatchLine| it.folder == line.folder;
                 if let Some(before) = known.find(same)
                     && (before.public, before.searchable) == (line.public, line.searchable)
+                {
+                    line.clone_from(before);
+                }
+            }
+            for line in &mut now.link {
+                let mut known = lines.link.iter();
+                let same = |it: &&LinkLine| it.peer == line.peer;
+                if let Some(before) = known.find(same)
+                    && (&before.advertise, &before.accept) == (&line.advertise, &line.accept)
                 {
                     line.clone_from(before);
                 }
@@ -296,6 +315,27 @@ impl Services {
         }
     }
 
+    /// A link fares so at this time, in milliseconds since the Unix epoch, and this is what there is of it. Whoever listens is told where
+    /// it is up or not, or why not, and that is news.
+    pub(crate) fn tell_linked(
+        &self,
+        whom: &str,
+        how: (State, Option<String>),
+        linked: Linked,
+        at_ms: u64,
+    ) {
+        self.0.lines.send_if_modified(|lines| {
+            let mut all = lines.link.iter_mut();
+            let Some(line) = all.find(|it| it.peer == whom) else {
+                return false;
+            };
+            let is_other = line.linked != linked;
+            line.linked = linked;
+            is_other
+        });
+        self.tell(Kind::Link, whom, how, at_ms);
+    }
+
     /// One of them fares so at this time, in milliseconds since the Unix epoch. Whoever listens is told where that is news.
     pub(crate) fn tell(&self, kind: Kind, service: &str, how: (State, Option<String>), at_ms: u64) {
         let (state, reason) = how;
@@ -304,11 +344,19 @@ impl Services {
             let known = match kind {
                 Kind::Expose => {
                     let line = lines.expose.iter_mut().find(|it| it.name == service);
-                    line.map(|it| (&mut it.state, &mut it.reason, &it.target))
+                    line.map(|it| (&mut it.state, &mut it.reason, it.target.clone()))
                 }
                 Kind::Forward => {
                     let line = lines.forward.iter_mut().find(|it| it.service == service);
-                    line.map(|it| (&mut it.state, &mut it.reason, &it.listen))
+                    line.map(|it| (&mut it.state, &mut it.reason, it.listen.clone()))
+                }
+                Kind::Link => {
+                    let line = lines.link.iter_mut().find(|it| it.peer == service);
+                    line.map(|it| {
+                        let addr = it.linked.addresses.first();
+                        let addr = addr.map(ToString::to_string).unwrap_or_default();
+                        (&mut it.state, &mut it.reason, addr)
+                    })
                 }
                 Kind::Watch => None,
             };
@@ -323,7 +371,7 @@ impl Services {
                 at_ms,
                 kind,
                 service: service.to_owned(),
-                addr: addr.clone(),
+                addr,
                 state,
                 reason,
             });
@@ -358,6 +406,13 @@ impl ServiceChange {
             }
             (Kind::Forward, State::Failed) => {
                 format!("{service} is not forwarded, trying on: {reason}")
+            }
+            (Kind::Link, State::Ready) => format!("{service} is linked, at {addr}"),
+            (Kind::Link, State::Waiting) => {
+                format!("{service} is not linked at the moment, trying on: {reason}")
+            }
+            (Kind::Link, State::Failed) => {
+                format!("there is no link with {service}, trying on: {reason}")
             }
             (Kind::Watch, State::Ready) => match &self.reason {
                 None => format!("{service} is shared as it is now, {addr}"),
@@ -409,6 +464,40 @@ mod tests {
         assert_eq!(services.lines().forward[0].state, Some(State::Ready));
         services.set(&kept(&web.replace("9000", "9001")));
         assert_eq!(services.lines().forward[0].state, None);
+    }
+
+    #[tokio::test]
+    async fn a_link_is_told_of_when_it_is_up_or_why_not_and_keeps_what_it_has_while_its_ranges_stay()
+     {
+        let services = Services::default();
+        let mut changes = services.changes();
+        let nas = "[link.nas]\naccept = \"10.0.0.0/8\"\n";
+        services.set(&kept(nas));
+        let tell = |state, reason: Option<&str>, at: Option<&str>| {
+            let linked = Linked {
+                addresses: at.iter().map(|at| at.parse().unwrap()).collect(),
+                ..Linked::default()
+            };
+            services.tell_linked("nas", (state, reason.map(str::to_owned)), linked, 1);
+        };
+        tell(State::Waiting, None, None);
+        assert!(changes.try_recv().is_err(), "it has only begun");
+        tell(State::Ready, None, Some("100.64.1.2"));
+        let told = changes.try_recv().unwrap();
+        assert_eq!(told.words(), "nas is linked, at 100.64.1.2");
+        tell(State::Ready, None, Some("100.64.1.3"));
+        assert!(changes.try_recv().is_err());
+        services.set(&kept(&format!("{nas}[expose.a]\ntarget = \"80\"\n")));
+        let line = services.lines().link.remove(0);
+        assert_eq!(
+            (line.state, line.linked.addresses.len()),
+            (Some(State::Ready), 1)
+        );
+        services.set(&kept(&nas.replace("/8", "/9")));
+        assert_eq!(services.lines().link[0].state, None);
+        tell(State::Failed, Some("no right"), None);
+        let told = changes.try_recv().unwrap().words();
+        assert!(told.ends_with("trying on: no right"), "{told}");
     }
 
     #[tokio::test]

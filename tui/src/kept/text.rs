@@ -1,11 +1,12 @@
 //! What is kept as TOML, read with the line of what is wrong in it.
 
-use std::{collections::BTreeMap, ops::Range, path::Path};
+use std::{collections::BTreeMap, ops, path::Path};
 
 use toml_edit::{Document, Item, TableLike};
 
 use super::{
-    Exposure, Kept, LimitError, LimitPart, Local, MAX_OF_A_KIND, Remote, UploadLimit, WatchTerms,
+    Exposure, Kept, LimitError, LimitPart, LinkTerms, Local, MAX_OF_A_KIND, Range, Remote,
+    UploadLimit, WatchTerms, Whom,
 };
 use crate::{
     book::Name,
@@ -17,6 +18,9 @@ pub(super) const TARGET: &str = "target";
 pub(super) const ALLOW: &str = "allow";
 pub(super) const LIMIT: &str = "limit";
 pub(super) const FORWARD: &str = "forward";
+pub(super) const LINK: &str = "link";
+pub(super) const ADVERTISE: &str = "advertise";
+pub(super) const ACCEPT: &str = "accept";
 pub(super) const SHARE: &str = "share";
 pub(super) const LISTEN: &str = "listen";
 pub(super) const WATCH: &str = "watch";
@@ -44,11 +48,11 @@ pub(super) fn parse(text: &str) -> Result<Kept, Mistake> {
         match key {
             EXPOSE => kept.expose = reader.exposed(item)?,
             FORWARD => kept.forward = reader.forwarded(item)?,
+            LINK => kept.link = reader.linked(item)?,
             SHARE => kept.upload = reader.shared(item)?,
             WATCH => kept.watch = reader.watched(item)?,
             _ => {
-                let known =
-                    "[expose.NAME], [forward.\"PEER/NAME\"], [watch.\"FOLDER\"] and [share]";
+                let known = "[expose.NAME], [forward.\"PEER/NAME\"], [link.PEER], [watch.\"FOLDER\"] and [share]";
                 return Err(reader.unknown(root, key, known));
             }
         }
@@ -129,6 +133,42 @@ impl Reader<'_> {
         Ok(forwarded)
     }
 
+    fn linked(&self, item: &Item) -> Result<BTreeMap<Whom, LinkTerms>, Mistake> {
+        let expected = "link is made of tables, [link.PEER]";
+        let mut linked = BTreeMap::new();
+        for (key, place, table) in self.tables(item, expected)? {
+            let whom = key.parse().map_err(|wrong| self.wrong(place, wrong))?;
+            let mut terms = LinkTerms::default();
+            for (key, item) in table.iter() {
+                match key {
+                    ADVERTISE => terms.advertise = self.ranges(ADVERTISE, item)?,
+                    ACCEPT => terms.accept = self.ranges(ACCEPT, item)?,
+                    _ => return Err(self.unknown(table, key, "advertise and accept")),
+                }
+            }
+            linked.insert(whom, terms);
+        }
+        Ok(linked)
+    }
+
+    /// One, or a list of them.
+    fn ranges(&self, key: &str, item: &Item) -> Result<Vec<Range>, Mistake> {
+        let texts: Option<Vec<_>> = match (item.as_str(), item.as_array()) {
+            (Some(one), _) => Some(vec![one]),
+            (None, Some(several)) => several.iter().map(|it| it.as_str()).collect(),
+            (None, None) => None,
+        };
+        let kind = || {
+            let wrong = format!("{key} is a range in quotes, or a list of them in brackets");
+            self.wrong(item.span(), wrong)
+        };
+        let parsed = |text: &str| {
+            let range = text.parse::<Range>();
+            range.map_err(|why| self.wrong(item.span(), format!("{key}: {text:?}: {why}")))
+        };
+        texts.ok_or_else(kind)?.into_iter().map(parsed).collect()
+    }
+
     fn watched(&self, item: &Item) -> Result<BTreeMap<String, WatchTerms>, Mistake> {
         let expected = "watch is made of tables, [watch.\"FOLDER\"]";
         let mut watched = BTreeMap::new();
@@ -189,7 +229,7 @@ impl Reader<'_> {
         &self,
         item: &'i Item,
         expected: &str,
-    ) -> Result<Vec<(&'i str, Option<Range<usize>>, &'i dyn TableLike)>, Mistake> {
+    ) -> Result<Vec<(&'i str, Option<ops::Range<usize>>, &'i dyn TableLike)>, Mistake> {
         let kind = |item: &Item| self.wrong(item.span(), expected.to_owned());
         let all = item.as_table_like().ok_or_else(|| kind(item))?;
         if all.len() > MAX_OF_A_KIND {
@@ -243,12 +283,12 @@ impl Reader<'_> {
         self.wrong(span_of(table, key), wrong)
     }
 
-    fn wrong(&self, span: Option<Range<usize>>, wrong: String) -> Mistake {
+    fn wrong(&self, span: Option<ops::Range<usize>>, wrong: String) -> Mistake {
         mistake(self.text, span, wrong)
     }
 }
 
-fn mistake(text: &str, span: Option<Range<usize>>, wrong: String) -> Mistake {
+fn mistake(text: &str, span: Option<ops::Range<usize>>, wrong: String) -> Mistake {
     let line = line_of(text, span);
     Mistake { line, wrong }
 }
@@ -363,6 +403,50 @@ mod tests {
             let said = mistake.to_string();
             assert!(said.contains(told), "{text}: {said}");
             assert_eq!(mistake.line, line, "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_with_a_peer_and_a_mistake_in_it_is_named_with_its_line() {
+        let nas = "[link.nas]\n";
+        let kept = parse(&format!(
+            "{nas}advertise = \"192.168.7.0/24\"\naccept = [\"10.0.0.0/8\", \"10.1.2.3\"]\n[link.\"Anna's nas\"]\n"
+        ));
+        let kept = kept.unwrap();
+        let terms = &kept.link[&"nas".parse().unwrap()];
+        assert_eq!((terms.advertise.len(), terms.accept.len()), (1, 2));
+        let plain = &kept.link[&"Anna's nas".parse().unwrap()];
+        assert_eq!(*plain, LinkTerms::default());
+        for (text, line, told) in [
+            ("link = 3\n".to_owned(), 1, "[link.PEER]"),
+            ("[link]\nnas = 3\n".to_owned(), 2, "[link.PEER]"),
+            ("[link.\"a/b\"]\n".to_owned(), 1, "is no peer"),
+            ("[link.PEERWAY1A]\n".to_owned(), 1, "ticket"),
+            (format!("{nas}advertise = 3\n"), 2, "in brackets"),
+            (format!("{nas}accept = [3]\n"), 2, "in brackets"),
+            (format!("{nas}allow = \"a\"\n"), 2, "advertise and accept"),
+        ] {
+            let mistake = parse(&text).unwrap_err();
+            let said = mistake.to_string();
+            assert!(said.contains(told), "{text}: {said}");
+            assert_eq!(mistake.line, line, "{text}: {said}");
+        }
+    }
+
+    #[cfg(all(feature = "subnet", target_os = "linux"))]
+    #[test]
+    fn a_range_that_cannot_be_linked_is_a_mistake() {
+        let nas = "[link.nas]\n";
+        for (text, told) in [
+            ("advertise = \"0.0.0.0/0\"", "default route"),
+            ("accept = [\"10.0.0.0/8\", \"::/0\"]", "default route"),
+            ("accept = \"127.0.0.0/8\"", "within one computer"),
+            ("accept = \"10.0.0.0/99\"", "as in 192.168.7.0/24"),
+        ] {
+            let mistake = parse(&format!("{nas}{text}\n")).unwrap_err();
+            let said = mistake.to_string();
+            assert!(said.contains(told), "{text}: {said}");
+            assert_eq!(mistake.line, 2, "{text}: {said}");
         }
     }
 

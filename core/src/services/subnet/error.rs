@@ -5,6 +5,7 @@ use std::io;
 use ipnet::IpNet;
 
 use super::{MAX_PEERS, Refusal, hello::MAX_RANGES};
+use crate::PeerId;
 
 /// Why a node has no device for its links.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,12 @@ pub enum SubnetError {
     /// Use several nodes.
     #[error("at most {MAX_PEERS} peers can be linked")]
     ManyPeers,
+    /// End that link first, or leave it.
+    #[error("there is a link with {} already", peer.short())]
+    Linked {
+        /// Whom.
+        peer: PeerId,
+    },
     /// Interfaces of this computer have all of it.
     #[error("no address in 100.64.0.0/10 is free on this computer")]
     NoAddress,

@@ -7,12 +7,11 @@
 use std::{
     fs,
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use ipnet::IpNet;
-use tokio::task::spawn_blocking;
 use tracing::debug;
 
 use super::ranges::overlap;
@@ -27,43 +26,24 @@ pub(super) struct Forwarding {
 }
 
 impl Forwarding {
-    /// Gives also what is in the way and what would help.
-    pub(super) async fn begin(device: &str, advertised: &[IpNet]) -> (Self, Vec<String>) {
-        let (device, advertised) = (device.to_owned(), advertised.to_vec());
-        let begun = spawn_blocking(move || {
-            let mut forwarding = Self::default();
-            let hints = forwarding.switch_on(&device, &advertised);
-            (forwarding, hints)
-        });
-        begun.await.unwrap_or_default()
-    }
-
-    fn switch_on(&mut self, device: &str, advertised: &[IpNet]) -> Vec<String> {
+    /// Has what is needed for these ranges be on, and nothing else. Gives what is in the way and what would help.
+    pub(super) fn adapt(&mut self, device: &str, advertised: &[IpNet]) -> Vec<String> {
         let mut hints = Vec::new();
-        if advertised.is_empty() {
-            return hints;
-        }
-        let v4: Vec<_> = advertised
-            .iter()
-            .filter(|net| matches!(net, IpNet::V4(_)))
-            .collect();
-        if !v4.is_empty() {
-            let interfaces = netdev::get_interfaces();
-            let has = |interface: &netdev::Interface| {
-                let mut nets = interface.ipv4.iter().map(|net| IpNet::V4(*net));
-                nets.any(|own| v4.iter().any(|net| overlap(own, **net)))
-            };
-            let names = interfaces
-                .iter()
-                .filter(|it| has(it))
-                .map(|it| it.name.as_str());
-            for name in names.chain([device]) {
-                let path = PathBuf::from(format!("/proc/sys/net/ipv4/conf/{name}/forwarding"));
-                if let Err(error) = self.switch(path) {
-                    debug!(%error, name, "packets are not passed on");
-                    hints.push(format!("hosts beside this computer are not reached: `sudo sysctl net.ipv4.ip_forward=1` ({error})"));
-                    break;
-                }
+        let v4 = advertised.iter().filter(|net| matches!(net, IpNet::V4(_)));
+        let v4: Vec<_> = v4.copied().collect();
+        let needed = switches(device, &v4);
+        self.switched.retain(|path| {
+            let is_needed = needed.iter().any(|(_, needed)| needed == path);
+            if !is_needed {
+                switch_off(path);
+            }
+            is_needed
+        });
+        for (name, path) in needed {
+            if let Err(error) = self.switch(path) {
+                debug!(%error, name, "packets are not passed on");
+                hints.push(format!("hosts beside this computer are not reached: `sudo sysctl net.ipv4.ip_forward=1` ({error})"));
+                break;
             }
         }
         let v6_off = fs::read_to_string("/proc/sys/net/ipv6/conf/all/forwarding")
@@ -71,9 +51,13 @@ impl Forwarding {
         if v4.len() < advertised.len() && v6_off {
             hints.push("hosts beside this computer are not reached by IPv6: `sudo sysctl net.ipv6.conf.all.forwarding=1`, and accept_ra=2 where a router names this computer's own".to_owned());
         }
-        match nft(&rules(device)) {
-            Ok(()) => self.table = Some(device.to_owned()),
-            Err(reason) => hints.push(format!("hosts beside this computer answer only if their router sends 100.64.0.0/10 to this computer, as nft does not let them answer to this computer itself: {reason}")),
+        if advertised.is_empty() {
+            self.remove_table();
+        } else if self.table.is_none() {
+            match nft(&rules(device)) {
+                Ok(()) => self.table = Some(device.to_owned()),
+                Err(reason) => hints.push(format!("hosts beside this computer answer only if their router sends 100.64.0.0/10 to this computer, as nft does not let them answer to this computer itself: {reason}")),
+            }
         }
         hints
     }
@@ -85,20 +69,47 @@ impl Forwarding {
         }
         Ok(())
     }
-}
 
-impl Drop for Forwarding {
-    fn drop(&mut self) {
-        for path in &self.switched {
-            // The device's own is gone with it, sooner or later.
-            let _ = fs::write(path, "0");
-        }
-        if let Some(table) = &self.table
+    fn remove_table(&mut self) {
+        if let Some(table) = self.table.take()
             && let Err(reason) = nft(&format!("delete table inet {table}\n"))
         {
             debug!(reason, "the table of nft stays");
         }
     }
+}
+
+impl Drop for Forwarding {
+    fn drop(&mut self) {
+        self.switched.iter().for_each(switch_off);
+        self.remove_table();
+    }
+}
+
+/// What has the system pass packets between the device and the interfaces that have these ranges, by the interfaces' names.
+fn switches(device: &str, v4: &[IpNet]) -> Vec<(String, PathBuf)> {
+    if v4.is_empty() {
+        return Vec::new();
+    }
+    let interfaces = netdev::get_interfaces();
+    let has = |interface: &netdev::Interface| {
+        let mut nets = interface.ipv4.iter().map(|net| IpNet::V4(*net));
+        nets.any(|own| v4.iter().any(|net| overlap(own, *net)))
+    };
+    let names = interfaces
+        .iter()
+        .filter(|it| has(it))
+        .map(|it| it.name.as_str());
+    let switch = |name: &str| {
+        let path = format!("/proc/sys/net/ipv4/conf/{name}/forwarding");
+        (name.to_owned(), path.into())
+    };
+    names.chain([device]).map(switch).collect()
+}
+
+fn switch_off(path: impl AsRef<Path>) {
+    // The device's own is gone with it, sooner or later.
+    let _ = fs::write(path, "0");
 }
 
 /// The table is made first, so that it can be deleted whether it was left or not.

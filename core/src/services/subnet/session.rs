@@ -8,16 +8,18 @@ use tracing::debug;
 use super::{
     frame::{FRAME_HEADER, Frame, MAX_PACKET},
     hello::{Hello, HelloError},
+    members::Member,
     packet::Checksum,
-    shared::Shared,
+    shared::{Shared, UNWANTED},
     uplink::{NONSENSE, STREAMS, Uplink},
 };
-use crate::{Connection, RecvStream, SendStream, quic::ConnectionError};
+use crate::{
+    Connection, RecvStream, SendStream,
+    quic::{ConnectionError, close},
+};
 
 /// What the hello may take.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Application error code: another connection carries the packets now.
-const REPLACED: u32 = 1;
 /// Application error code: the hello failed.
 const NO_HELLO: u32 = 2;
 
@@ -31,10 +33,12 @@ pub(super) enum Side {
 /// Gives why the link did not come about, if so.
 pub(super) async fn run(
     shared: &Arc<Shared>,
+    member: &Arc<Member>,
     connection: &Connection,
     side: Side,
 ) -> Option<String> {
-    let agreed = timeout(PATIENCE, agree(shared, connection, side)).await;
+    let ours = shared.hello(member);
+    let agreed = timeout(PATIENCE, agree(&ours, connection, side)).await;
     let agreed = agreed.map_err(|_| "the peer said nothing".to_owned());
     let agreed = agreed.and_then(|agreed| agreed.map_err(|error| error.to_string()));
     let (_streams, theirs) = match agreed {
@@ -47,10 +51,10 @@ pub(super) async fn run(
             return Some(why);
         }
     };
-    shared.learn(connection, &theirs).await;
     let uplink = Arc::new(Uplink::new(connection));
-    if let Some(former) = shared.attach(connection, &uplink) {
-        former.close(REPLACED, b"another connection carries the link");
+    if !shared.attach(connection, member, theirs, &uplink).await {
+        connection.close(close::NOT_LET_IN, UNWANTED);
+        return None;
     }
     let mut tasks = JoinSet::new();
     tasks.spawn(uplink.send(connection.clone(), shared.counters()));
@@ -65,7 +69,7 @@ pub(super) async fn run(
 
 /// The stream stays open: its end would be the end of the link for whoever comes after us.
 async fn agree(
-    shared: &Shared,
+    ours: &Hello,
     connection: &Connection,
     side: Side,
 ) -> Result<((SendStream, RecvStream), Hello), AgreeError> {
@@ -73,7 +77,7 @@ async fn agree(
         Side::Dialler => connection.open_bi().await?,
         Side::Dialled => connection.accept_bi().await?,
     };
-    let theirs = shared.hello().exchange(&mut send, &mut recv).await?;
+    let theirs = ours.exchange(&mut send, &mut recv).await?;
     Ok(((send, recv), theirs))
 }
 

@@ -21,91 +21,121 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    Dropped, LinkState, Offer, Refusal, Status, SubnetError,
+    Dropped, LinkState, Refusal, Status, SubnetError,
     device::Device,
     forwarding::Forwarding,
     frame::{DEVICE_HEADER, Frame, FromDevice, Kind, MAX_PACKET},
-    hello::{Hello, MAX_RANGES},
+    hello::Hello,
+    members::{Member, Members},
     packet::{Checksum, Header, split_udp},
-    plan::{self, Here, Needed, Plan, check},
+    plan::{self, Here, Needed, Plan},
     ranges::{node_v4, node_v6},
     table::{Counters, Refused, Table},
     uplink::Uplink,
 };
-use crate::{Connection, Endpoint, PathInfo, PeerId, net::interfaces::is_own_tun};
+use crate::{Connection, Endpoint, PathInfo, PeerId, net::interfaces::is_own_tun, quic::close};
 
 /// Packets from the device before other tasks have their turn.
 const BATCH: usize = 32;
 /// How long the names of relays are looked up.
 const LOOKUP: Duration = Duration::from_secs(3);
 
+/// What a peer is told that is not, or no longer, linked with.
+pub(super) const UNWANTED: &[u8] = b"no link with this peer is wanted";
+/// Application error code: another connection carries the packets now.
+const REPLACED: u32 = 1;
+
 pub(super) struct Shared {
     endpoint: Endpoint,
     device: Device,
-    offer: Offer,
-    hello: Hello,
+    /// What every peer is told of this node.
+    own: Hello,
+    members: Arc<Members>,
     table: ArcSwap<Table>,
     uplinks: ArcSwap<BTreeMap<PeerId, Arc<Uplink>>>,
     /// Which of the connections with a peer carries; a later one takes the place of a former.
-    current: Mutex<BTreeMap<PeerId, Connection>>,
+    current: Mutex<BTreeMap<PeerId, Current>>,
     /// Held while routes change.
     planning: AsyncMutex<()>,
     counters: Arc<Counters>,
     status: watch::Sender<Status>,
-    _forwarding: Forwarding,
+    forwarding: Arc<Mutex<Forwarding>>,
+}
+
+/// What carries a peer's packets.
+struct Current {
+    connection: Connection,
+    member: Arc<Member>,
+    theirs: Hello,
 }
 
 impl Shared {
-    pub(super) async fn open(endpoint: Endpoint, offer: Offer) -> Result<Self, SubnetError> {
-        if offer.advertised.len() > MAX_RANGES {
-            return Err(SubnetError::ManyRanges);
-        }
-        for net in offer.advertised.iter().chain(&offer.accepted) {
-            check(*net).map_err(|why| SubnetError::Range { net: *net, why })?;
-        }
+    pub(super) async fn open(endpoint: Endpoint) -> Result<Self, SubnetError> {
         let taken = networks().await.0;
         let v4 = node_v4(endpoint.id(), &taken).ok_or(SubnetError::NoAddress)?;
         let device = Device::open(v4, node_v6(endpoint.id()))?;
-        let (forwarding, hints) = Forwarding::begin(device.name(), &offer.advertised).await;
-        let hello = Hello {
+        let own = Hello {
             v4: Some(v4),
             v6: device.v6(),
-            advertised: offer.advertised.clone(),
+            advertised: Vec::new(),
         };
         let table = Table {
-            own: hello.addresses(),
-            advertised: offer.advertised.clone(),
+            own: own.addresses(),
             ..Table::default()
         };
         let status = Status {
             device: device.name().to_owned(),
             v4,
             v6: device.v6(),
-            hints,
+            hints: Vec::new(),
             links: BTreeMap::new(),
             dropped: Dropped::default(),
         };
         Ok(Self {
             endpoint,
             device,
-            offer,
-            hello,
+            own,
+            members: Arc::default(),
             table: ArcSwap::from_pointee(table),
             uplinks: ArcSwap::default(),
             current: Mutex::default(),
             planning: AsyncMutex::default(),
             counters: Arc::default(),
             status: watch::Sender::new(status),
-            _forwarding: forwarding,
+            forwarding: Arc::default(),
         })
+    }
+
+    pub(super) fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Has the system pass packets of what is advertised by now.
+    pub(super) async fn adapt(&self) {
+        let (forwarding, members) = (self.forwarding.clone(), self.members.clone());
+        let device = self.device.name().to_owned();
+        let adapted = spawn_blocking(move || {
+            let mut forwarding = forwarding.lock().unwrap_or_else(PoisonError::into_inner);
+            forwarding.adapt(&device, &members.advertised())
+        });
+        let hints = adapted.await.unwrap_or_default();
+        self.status.send_if_modified(|status| {
+            let is_news = status.hints != hints;
+            status.hints = hints;
+            is_news
+        });
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    pub(super) fn hello(&self) -> &Hello {
-        &self.hello
+    /// What a peer is told.
+    pub(super) fn hello(&self, member: &Member) -> Hello {
+        Hello {
+            advertised: member.offer.advertised.clone(),
+            ..self.own.clone()
+        }
     }
 
     pub(super) fn counters(&self) -> Arc<Counters> {
@@ -122,7 +152,9 @@ impl Shared {
 
     /// A peer is meant.
     pub(super) fn name(&self, peer: PeerId) {
-        self.show(peer, |_| {});
+        self.status.send_modify(|status| {
+            status.links.entry(peer).or_default();
+        });
     }
 
     pub(super) fn trouble(&self, peer: PeerId, trouble: String) {
@@ -133,73 +165,157 @@ impl Shared {
         });
     }
 
+    pub(super) fn is_linked(&self, peer: PeerId) -> bool {
+        self.connection(peer).is_some()
+    }
+
     /// Waits until no connection carries packets of a peer.
     pub(super) async fn until_unlinked(&self, peer: PeerId) {
-        loop {
-            let current = self.lock_current().get(&peer).cloned();
-            match current.filter(|connection| connection.close_reason().is_none()) {
-                Some(connection) => drop(connection.closed().await),
-                None => return,
-            }
+        while let Some(connection) = self.connection(peer) {
+            connection.closed().await;
         }
     }
 
-    /// From now on the peer's packets go over this connection. Gives the one that is in its place no longer.
-    pub(super) fn attach(
+    fn connection(&self, peer: PeerId) -> Option<Connection> {
+        let current = self.lock_current();
+        let connection = &current.get(&peer)?.connection;
+        (connection.close_reason().is_none()).then(|| connection.clone())
+    }
+
+    /// Takes over what a peer says it has; from now on its packets go over this connection, and over no former one. False if it is not
+    /// linked with on these terms any more.
+    pub(super) async fn attach(
         &self,
         connection: &Connection,
+        member: &Arc<Member>,
+        theirs: Hello,
         uplink: &Arc<Uplink>,
-    ) -> Option<Connection> {
+    ) -> bool {
+        let _planning = self.planning.lock().await;
         let peer = connection.peer();
-        let former = self.lock_current().insert(peer, connection.clone());
+        if !self.members.has(peer, member) {
+            return false;
+        }
+        self.learn(connection, member, &theirs).await;
+        let current = Current {
+            connection: connection.clone(),
+            member: member.clone(),
+            theirs,
+        };
+        let former = self.lock_current().insert(peer, current);
         self.uplinks.rcu(|uplinks| {
             let mut uplinks = BTreeMap::clone(uplinks);
             uplinks.insert(peer, uplink.clone());
             uplinks
         });
         self.show(peer, |link| (link.is_up, link.trouble) = (true, None));
-        former
+        if let Some(former) = former {
+            let reason = b"another connection carries the link";
+            former.connection.close(REPLACED, reason);
+        }
+        true
     }
 
     pub(super) fn detach(&self, connection: &Connection) {
         let peer = connection.peer();
         let mut current = self.lock_current();
-        let is_ours = |it: &Connection| it.quic.stable_id() == connection.quic.stable_id();
+        let is_ours = |it: &Current| it.connection.quic.stable_id() == connection.quic.stable_id();
         if current.get(&peer).is_some_and(is_ours) {
             current.remove(&peer);
-            self.uplinks.rcu(|uplinks| {
-                let mut uplinks = BTreeMap::clone(uplinks);
-                uplinks.remove(&peer);
-                uplinks
-            });
+            self.detach_uplink(peer);
             drop(current);
             self.show(peer, |link| link.is_up = false);
         }
     }
 
-    /// Takes over what a peer says it has.
-    pub(super) async fn learn(&self, connection: &Connection, theirs: &Hello) {
+    fn detach_uplink(&self, peer: PeerId) {
+        self.uplinks.rcu(|uplinks| {
+            let mut uplinks = BTreeMap::clone(uplinks);
+            uplinks.remove(&peer);
+            uplinks
+        });
+    }
+
+    /// A peer is not linked with on these terms any more: it has no routes, and no connection. What another could not have because of
+    /// it, that one has now.
+    pub(super) async fn forget(&self, peer: PeerId, member: &Arc<Member>) {
         let _planning = self.planning.lock().await;
+        let former = {
+            let mut current = self.lock_current();
+            let is_other = |it: &Current| !Arc::ptr_eq(&it.member, member);
+            if current.get(&peer).is_some_and(is_other) {
+                return;
+            }
+            current.remove(&peer)
+        };
+        self.detach_uplink(peer);
+        if let Some(former) = former {
+            former.connection.close(close::NOT_LET_IN, UNWANTED);
+        }
+        let before = self.table.load_full();
+        self.carry_out(peer, &before, &mut Plan::default());
+        let mut table = Table::clone(&before);
+        table.routes.retain(|route| route.peer != peer);
+        table.advertised.remove(&peer);
+        self.table.store(Arc::new(table));
+        let is_meant = self.members.get(peer).is_some();
+        self.status.send_modify(|status| {
+            status.links.remove(&peer);
+            if is_meant {
+                status.links.insert(peer, LinkState::default());
+            }
+        });
+        self.reconsider().await;
+    }
+
+    /// Plans anew for those who lack a range that another had.
+    async fn reconsider(&self) {
+        let lacks = |link: &LinkState| {
+            let mut refused = link.refused.iter();
+            refused.any(|(_, why)| matches!(why, Refusal::Taken { .. } | Refusal::System { .. }))
+        };
+        let lacking: Vec<_> = {
+            let status = self.status.borrow();
+            let links = status.links.iter();
+            let lacking = links.filter(|(_, link)| link.is_up && lacks(link));
+            lacking.map(|(peer, _)| *peer).collect()
+        };
+        for peer in lacking {
+            let current = {
+                let current = self.lock_current();
+                let known = current.get(&peer);
+                known.map(|it| (it.connection.clone(), it.member.clone(), it.theirs.clone()))
+            };
+            if let Some((connection, member, theirs)) = current {
+                self.learn(&connection, &member, &theirs).await;
+            }
+        }
+    }
+
+    /// Takes over what a peer says it has, while routes change for nobody else.
+    async fn learn(&self, connection: &Connection, member: &Member, theirs: &Hello) {
         let peer = connection.peer();
         let (networks, mut needed) = networks().await;
         needed.extend(self.needed(connection).await);
-        let own = self.hello.addresses().into_iter().map(IpNet::from);
+        let own = self.own.addresses().into_iter().map(IpNet::from);
         let networks: Vec<_> = networks
             .into_iter()
             .chain(own)
-            .chain(self.offer.advertised.iter().copied())
+            .chain(self.members.advertised())
             .collect();
         let before = self.table.load_full();
         let here = Here {
             networks: &networks,
             routes: &before.routes,
             needed: &needed,
-            accepted: &self.offer.accepted,
+            accepted: &member.offer.accepted,
         };
         let addresses = theirs.addresses();
         let mut plan = plan::plan(peer, &addresses, &theirs.advertised, here);
         self.carry_out(peer, &before, &mut plan);
         let mut table = Table::clone(&before);
+        let advertised = member.offer.advertised.clone();
+        table.advertised.insert(peer, advertised);
         table.routes.retain(|route| route.peer != peer);
         table.routes.extend(&plan.routes);
         let local = &self.endpoint.snapshot().network.local;
@@ -209,21 +325,13 @@ impl Shared {
         let is_address = |net: IpNet| addresses.iter().any(|addr| IpNet::from(*addr) == net);
         let (own, homes): (Vec<super::Route>, Vec<_>) =
             plan.routes.iter().partition(|route| is_address(route.net));
-        let unmet = self.offer.accepted.iter().filter(|net| {
-            !theirs
-                .advertised
-                .iter()
-                .any(|it| super::ranges::overlap(**net, *it))
+        // Of several peers, each may have its own part of what is accepted of all.
+        let unmet = member.offer.accepted.iter().filter(|net| {
+            let mut theirs = theirs.advertised.iter();
+            !theirs.any(|it| super::ranges::overlap(**net, *it))
+                && !self.members.is_accepted_of_another(peer, **net)
         });
-        let unmet: Vec<_> = unmet
-            .map(|net| (*net, Refusal::NotAdvertised { net: *net }))
-            .collect();
-        // With several peers, each may have its own part of what is accepted.
-        let unmet = if self.status.borrow().links.len() > 1 {
-            Vec::new()
-        } else {
-            unmet
-        };
+        let unmet = unmet.map(|net| (*net, Refusal::NotAdvertised { net: *net }));
         self.show(peer, |link| {
             link.addresses = own.iter().map(|route| route.seen_as.addr()).collect();
             link.routes = homes;
@@ -280,7 +388,7 @@ impl Shared {
         needed
     }
 
-    /// Gives what the system sends to whom it is for.
+    /// Gives what the system sends to whom it is for, until somebody removes the device.
     pub(super) async fn read_device(&self) {
         let mut buffer = vec![0; DEVICE_HEADER + MAX_PACKET];
         while self.device.readable().await.is_ok() {
@@ -288,6 +396,7 @@ impl Shared {
                 match self.device.read(&mut buffer) {
                     Ok(length) => self.send(&mut buffer[..length]),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) if is_gone(&error) => return,
                     Err(error) => {
                         debug!(%error, "the device gives nothing");
                         break;
@@ -386,14 +495,21 @@ impl Shared {
     fn show(&self, peer: PeerId, change: impl FnOnce(&mut LinkState)) {
         let dropped = self.counters.read();
         self.status.send_modify(|status| {
-            change(status.links.entry(peer).or_default());
+            if let Some(link) = status.links.get_mut(&peer) {
+                change(link);
+            }
             status.dropped = dropped;
         });
     }
 
-    fn lock_current(&self) -> std::sync::MutexGuard<'_, BTreeMap<PeerId, Connection>> {
+    fn lock_current(&self) -> std::sync::MutexGuard<'_, BTreeMap<PeerId, Current>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the device was removed by others than its node.
+fn is_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(nix::libc::EBADFD)
 }
 
 /// Networks of this computer's interfaces, and what its own way out needs.

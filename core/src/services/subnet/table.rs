@@ -1,6 +1,7 @@
 //! Which packets may pass, and where to: a table of ranges by peer.
 
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -45,8 +46,8 @@ pub(super) enum Refused {
 pub(super) struct Table {
     /// The node's own addresses.
     pub(super) own: Vec<IpAddr>,
-    /// What of this home peers may reach.
-    pub(super) advertised: Vec<IpNet>,
+    /// What of this home each peer may reach.
+    pub(super) advertised: BTreeMap<PeerId, Vec<IpNet>>,
     /// The node's own UDP ports: what it sends to its peers must not go by a link that these packets are to carry.
     pub(super) ports: Vec<u16>,
     pub(super) routes: Vec<Route>,
@@ -74,6 +75,9 @@ impl Table {
         }
         let route = longest(&self.routes, |route| route.seen_as, header.destination);
         let route = route.ok_or(Refused::NoRoute)?;
+        if !self.is_open_to(route.peer, header.source) {
+            return Err(Refused::Source);
+        }
         let real = |addr| self.real(route.peer, addr);
         translate(packet, header, Far::Destination, checksum, real);
         Ok(route.peer)
@@ -92,7 +96,7 @@ impl Table {
         if !routes.any(|route| route.net.contains(&header.source)) {
             return Err(Refused::Source);
         }
-        if is_for_neighbours(header.destination) || !self.is_here(header.destination) {
+        if is_for_neighbours(header.destination) || !self.is_open_to(peer, header.destination) {
             return Err(Refused::Destination);
         }
         let ports = header.ports(packet).filter(|_| header.protocol == UDP);
@@ -105,7 +109,14 @@ impl Table {
     }
 
     fn is_here(&self, addr: IpAddr) -> bool {
-        self.own.contains(&addr) || self.advertised.iter().any(|net| net.contains(&addr))
+        let mut advertised = self.advertised.values().flatten();
+        self.own.contains(&addr) || advertised.any(|net| net.contains(&addr))
+    }
+
+    fn is_open_to(&self, peer: PeerId, addr: IpAddr) -> bool {
+        let advertised = self.advertised.get(&peer);
+        let mut advertised = advertised.into_iter().flatten();
+        self.own.contains(&addr) || advertised.any(|net| net.contains(&addr))
     }
 
     /// What an address that we see is at the peer, if it is another.

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use clap::{Subcommand, builder::FalseyValueParser};
 use clap_complete::ArgValueCandidates;
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+use peerway::services::subnet::IpNet;
 use peerway::services::tunnel::ServiceName;
 
 use super::{
@@ -14,6 +16,8 @@ use crate::{
     cli::completion,
     kept::{Local, Remote},
 };
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+use crate::{kept::Whom, linking::range};
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -123,6 +127,61 @@ pub(in crate::cli) enum ForwardAction {
         /// Each as it was added
         #[arg(required = true, value_name = "PEER/NAME", add = ArgValueCandidates::new(completion::forwarded))]
         services: Vec<Remote>,
+    },
+}
+
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "A peer that is called add, list or remove is named behind --, as in `peerway link -- list`."
+)]
+pub(in crate::cli) struct Link {
+    /// What `up` is to link whenever it runs; without one, the networks are linked until Ctrl-C
+    #[command(subcommand)]
+    pub(in crate::cli) action: Option<LinkAction>,
+
+    /// Name in the address book, ticket or id of each; they have to link with this computer too
+    #[arg(required = true, value_name = "PEER", add = ArgValueCandidates::new(completion::names))]
+    pub(in crate::cli) peers: Vec<PeerName>,
+
+    #[command(flatten)]
+    pub(in crate::cli) ranges: Ranges,
+}
+
+/// What each side reaches of the other.
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+#[derive(Debug, Default, clap::Args)]
+pub(in crate::cli) struct Ranges {
+    /// Range of this home that they may reach, as in 192.168.7.0/24; may be repeated
+    #[arg(long, value_name = "NET", env = "PEERWAY_ADVERTISE", value_delimiter = ',', value_parser = range)]
+    pub(in crate::cli) advertise: Vec<IpNet>,
+
+    /// Range of theirs to reach, if they advertise it; may be repeated
+    #[arg(long, value_name = "NET", env = "PEERWAY_ACCEPT", value_delimiter = ',', value_parser = range)]
+    pub(in crate::cli) accept: Vec<IpNet>,
+}
+
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum LinkAction {
+    /// Have `up` link networks whenever it runs, and the node that runs here from now on
+    Add {
+        /// Name in the address book, ticket or id of each; they have to link with this computer too
+        #[arg(required = true, value_name = "PEER", add = ArgValueCandidates::new(completion::names))]
+        peers: Vec<Whom>,
+
+        #[command(flatten)]
+        ranges: Ranges,
+    },
+    /// List what `up` links whenever it runs, and how it fares
+    List,
+    /// Have networks linked no more; the links with others stay
+    Remove {
+        /// Each as it was added
+        #[arg(required = true, value_name = "PEER", add = ArgValueCandidates::new(completion::linked))]
+        peers: Vec<Whom>,
     },
 }
 

@@ -15,9 +15,6 @@ use peerway::{
     },
 };
 
-#[cfg(all(feature = "subnet", target_os = "linux"))]
-use peerway::services::subnet::{self, IpNet};
-
 use crate::{
     book::{Name, NameError, is_like_a_ticket},
     dash::filter::{About, Filter, FilterError},
@@ -307,16 +304,4 @@ pub(in crate::cli) enum ArgError {
     #[cfg(all(feature = "demo", target_os = "linux"))]
     #[error("expected a share of packets from 0 to 100, as in 5")]
     Percent,
-}
-/// A range of addresses, or one address.
-#[cfg(all(feature = "subnet", target_os = "linux"))]
-pub(in crate::cli) fn range(text: &str) -> Result<IpNet, String> {
-    let net = match text.parse::<std::net::IpAddr>() {
-        Ok(addr) => subnet::host(addr),
-        Err(_) => text
-            .parse::<IpNet>()
-            .map_err(|_| "write a range as in 192.168.7.0/24".to_owned())?,
-    };
-    subnet::check(net).map_err(|why| why.to_string())?;
-    Ok(net.trunc())
 }

@@ -77,21 +77,8 @@ fn lines(step: &Step, name: impl fmt::Display) -> Vec<String> {
     }
     let addresses: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
     let mut lines = vec![format!("{name}: linked, at {}", addresses.join(" and "))];
-    lines.extend(routes.iter().map(|route| {
-        if route.net == route.seen_as {
-            format!("  {} is reached", route.net)
-        } else {
-            format!(
-                "  {} is reached as {}: this side has such addresses too, so each host there has the same place in that range",
-                route.net, route.seen_as
-            )
-        }
-    }));
-    lines.extend(
-        refused
-            .iter()
-            .map(|refused| format!("  {} is not reached: {}", refused.net, refused.why)),
-    );
+    lines.extend(routes.iter().map(|route| format!("  {route}")));
+    lines.extend(refused.iter().map(|refused| format!("  {refused}")));
     lines
 }
 

@@ -4,7 +4,9 @@ use peerway_swarm::share::Hash;
 
 use super::schema::{check, check_complete, schema};
 use crate::kept::{
-    self, ExposeLine, ForwardLine, KeptLines, ServiceChange, State, UploadLine, WatchLine,
+    self, ExposeLine, ForwardLine, KeptLines, LinkLine, Linked, ServiceChange, State, UploadLine,
+    WatchLine,
+    link::{Refused, Route},
 };
 
 #[test]
@@ -24,6 +26,26 @@ fn every_key_about_kept_services_is_documented_and_no_other() {
             listen: text("127.0.0.1:9000"),
             state: Some(State::Failed),
             reason: None,
+        }],
+        link: vec![LinkLine {
+            peer: text("nas"),
+            advertise: vec![text("192.168.7.0/24")],
+            accept: vec![text("10.0.0.0/8")],
+            state: Some(State::Ready),
+            reason: Some(text("a")),
+            linked: Linked {
+                device: Some(text("peerway0")),
+                own: vec!["100.64.0.1".parse().unwrap()],
+                addresses: vec!["100.64.0.2".parse().unwrap()],
+                routes: vec![Route {
+                    net: text("10.0.0.0/8"),
+                    seen_as: text("10.0.0.0/8"),
+                }],
+                refused: vec![Refused {
+                    net: text("10.1.0.0/16"),
+                    why: text("a"),
+                }],
+            },
         }],
         watch: vec![WatchLine {
             folder: text("/films"),

@@ -25,7 +25,9 @@ fn route(seed: u8, there: &str, seen_as: &str) -> Route {
 fn table() -> Table {
     Table {
         own: vec!["100.64.0.1".parse().unwrap()],
-        advertised: vec![net("192.168.1.0/24")],
+        advertised: [1, 2, 3]
+            .map(|seed| (peer(seed), vec![net("192.168.1.0/24")]))
+            .into(),
         ports: vec![4000],
         routes: vec![
             route(1, "100.64.0.2/32", "100.64.0.2/32"),
@@ -74,6 +76,28 @@ fn what_stands_for_a_range_is_written_as_that_range_and_back() {
     assert_eq!(sent, Ok((peer(1), addr("192.168.1.7"))));
     let came = incoming(1, tcp("192.168.1.7", "192.168.1.9", b"x"));
     assert_eq!(came, Ok(addr("100.90.1.7")));
+}
+
+#[test]
+fn what_is_advertised_to_one_peer_is_closed_to_another() {
+    let mut table = table();
+    table.advertised.remove(&peer(2));
+    let own = addr("100.64.0.1");
+    for (destination, passes) in [(own, true), (addr("192.168.1.9"), false)] {
+        let mut packet = tcp("10.9.9.9", &destination.to_string(), b"");
+        let header = Header::read(&packet).unwrap();
+        let came = table.incoming(peer(2), &mut packet, &header, Checksum::Complete);
+        let refused = if passes {
+            Ok(())
+        } else {
+            Err(Refused::Destination)
+        };
+        assert_eq!(came, refused, "{destination}");
+        let mut packet = tcp(&destination.to_string(), "10.9.9.9", b"");
+        let header = Header::read(&packet).unwrap();
+        let sent = table.outgoing(&mut packet, &header, Checksum::Complete);
+        assert_eq!(sent.is_ok(), passes, "{destination}");
+    }
 }
 
 #[test]
