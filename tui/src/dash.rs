@@ -32,6 +32,7 @@ mod pace;
 mod palette;
 mod prompt;
 mod record;
+mod scrub;
 mod shell;
 mod sort;
 mod stack;

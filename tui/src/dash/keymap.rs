@@ -3,7 +3,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use peerway::PathPolicy;
 
-use super::{NetworkRequest, look::Glyphs, map::Toward, sort::Column, tabs::View};
+use super::{NetworkRequest, look::Glyphs, map::Toward, sort::Column, strip::Scrub, tabs::View};
 
 /// What has the keyboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +124,8 @@ pub(super) enum Action {
     Recall(Recall),
     Repaint,
     Reverse,
+    /// Through the path history of a page.
+    Scrub(Scrub),
     Share,
     SortBy(Column),
     SortMenu,
@@ -260,6 +262,7 @@ impl Group {
             | Action::Move(_)
             | Action::NextPanel
             | Action::PreviousPanel
+            | Action::Scrub(_)
             | Action::Toward(_)
             | Action::View(_) => Self::Moving,
             Action::Ask(_) | Action::Callers | Action::Connect | Action::Details | Action::Open => {
@@ -387,6 +390,8 @@ impl Key {
             (KeyCode::Char(c), false) => return c.to_string(),
             (KeyCode::Up, _) => glyphs.up,
             (KeyCode::Down, _) => glyphs.down,
+            (KeyCode::Left, _) => glyphs.left,
+            (KeyCode::Right, _) => glyphs.right,
             (KeyCode::PageUp, _) => "PgUp",
             (KeyCode::PageDown, _) => "PgDn",
             (KeyCode::BackTab, _) => "Shift-Tab",
@@ -597,6 +602,8 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('/')], &[C::Map, C::Events], Action::Filter, None, Some("filter")),
     bind(BACK_TAB, PANELS, Action::PreviousPanel, Some("the panel or view before"), None),
     bind(&[char('f'), char(' ')], LIST, Action::Freeze, Some("freeze the screen, or let it run again"), Some("freeze")),
+    bind(&[key(KeyCode::Left)], &[C::Page, C::Pairs], Action::Scrub(Scrub::Earlier), Some("back in the path history of a page: how the peer was reached then, and why"), Some("history")),
+    bind(&[key(KeyCode::Right)], &[C::Page, C::Pairs], Action::Scrub(Scrub::Later), Some("on in it, until now; Esc goes there at once"), None),
     bind(&[char('p')], ON_PEER, Action::Ask(Ask::Ping), Some("ping it five times"), Some("ping")),
     bind(&[char('P')], ON_PEER, Action::Ask(Ask::UntilDirect), Some("ping it until it is direct"), None),
     bind(&[char('R')], ON_PEER, Action::Ask(Ask::Retry), Some("look for a direct path now"), Some("retry direct")),

@@ -38,6 +38,7 @@ use super::{
     look::{Look, Role},
     note::note_lines,
     prompt::{Known, Prompt},
+    scrub,
     sort::Sort,
     stack::Scale,
     tabs::View,
@@ -74,6 +75,8 @@ pub(super) struct Model {
     pub(super) view: View,
     /// Whose page is open in the peers view.
     pub(super) page: Option<PeerId>,
+    /// What the history of that page shows, milliseconds since the Unix epoch, if not now.
+    pub(super) moment: Option<u64>,
     pub(super) focus: Panel,
     pub(super) expanded: bool,
     /// Peers that are shown, in order, as positions in the snapshot.
@@ -286,6 +289,7 @@ impl Model {
             frozen: None,
             view: View::default(),
             page: None,
+            moment: None,
             focus: Panel::Peers,
             expanded: false,
             rows: Vec::new(),
@@ -448,7 +452,8 @@ impl Model {
         if is_loss {
             self.diagnoses = diagnoses::of(self);
         }
-        if self.events.at > 0 && !self.is_frozen() && is_listed {
+        let stays = self.events.at > 0 || self.moment.is_some();
+        if stays && !self.is_frozen() && is_listed {
             self.events.at += 1;
             self.events.top += 1;
         }
@@ -568,6 +573,7 @@ impl Model {
     pub(super) fn go_to(&mut self, view: View) {
         self.view = view;
         self.page = None;
+        self.moment = None;
         self.stranger = None;
         self.expanded = false;
         self.focus = self.panels().first().copied().unwrap_or(Panel::Peers);
@@ -680,6 +686,7 @@ impl Model {
         self.arrange_rows();
         self.diagnoses = diagnoses::of(self);
         self.arrange_groups();
+        scrub::keep(self);
         let areas = self.areas(self.screen).unwrap_or_default();
         let height = areas.peer_rows().max(1);
         self.top = self

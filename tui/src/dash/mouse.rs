@@ -11,6 +11,7 @@ use super::{
     model::{Model, Overlay},
     msg::Effect,
     open::open,
+    scrub,
     sort::Column,
     tabs::View,
     update::{press, step_by},
@@ -29,6 +30,8 @@ enum Target {
     Row(usize),
     /// A row of another list, from the first one on the screen.
     Line(Panel, usize),
+    /// So many columns from the left border of the path history.
+    Moment(u16),
     Panel(Panel),
 }
 
@@ -94,6 +97,7 @@ fn click(model: &mut Model, target: Target, now: Duration, effects: &mut Vec<Eff
                 open(model, now);
             }
         }
+        Target::Moment(column) => scrub::point(model, column),
         Target::Panel(panel) => model.focus = panel,
     }
 }
@@ -127,6 +131,10 @@ fn target(model: &Model, at: Position) -> Option<Target> {
     }
     if let Some(area) = areas.peers.filter(|area| area.contains(at)) {
         return Some(in_table(model, area, at));
+    }
+    let strip = areas.page.as_ref().and_then(|page| page.strip);
+    if let Some(strip) = strip.filter(|strip| strip.contains(at)) {
+        return Some(Target::Moment(at.x - strip.x));
     }
     let panel = panel_at(model, at)?;
     let line = areas.list(panel).and_then(|rows| {

@@ -548,6 +548,7 @@ mod tests {
             | Action::PreviousPanel
             | Action::Prompt
             | Action::Recall(_)
+            | Action::Scrub(_)
             | Action::Toward(_)
             | Action::Zoom(Zoom::In | Zoom::Out) => return None,
             Action::Ask(ask) => match ask {

@@ -9,6 +9,7 @@ mod keys;
 // A build for debugging is too slow for it.
 #[cfg(not(debug_assertions))]
 mod large;
+mod moments;
 mod mouse;
 mod robustness;
 mod screens;

@@ -24,6 +24,7 @@ use super::{
     open::{open, open_other_end, without_link},
     ordering::{complete, recall, run, sort_by},
     prompt::Prompt,
+    scrub,
     tabs::View,
     transfers, tunnels,
     typing::{paste, type_key},
@@ -184,7 +185,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
         Action::FaultsOnly => model.faults_only = !model.faults_only,
         Action::Expand => model.expanded = !model.expanded,
         Action::Filter => write_filter(model),
-        Action::Follow => model.events = List::default(),
+        Action::Follow => scrub::leave(model),
         Action::Freeze => model.toggle_frozen(),
         Action::Help => {
             model.overlay = match model.overlay {
@@ -216,6 +217,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
             let sort = model.sorted_by_mut();
             sort.reversed = !sort.reversed;
         }
+        Action::Scrub(way) => scrub::scrub(model, way),
         Action::Share => model.overlay = Some(Overlay::Share),
         Action::SortBy(column) => {
             model.overlay = None;
@@ -396,11 +398,12 @@ fn answered(model: &mut Model, msg: Msg, now: Duration) {
     }
 }
 
-/// One step back: overlay, then the page, then filter, then the single panel, then the overview.
+/// One step back: overlay, then what was before now, then the page, then filter, then the single panel, then the overview.
 fn back(model: &mut Model) {
     match model.overlay.take() {
         Some(Overlay::Filter { about, .. }) => *model.filter_of(about) = Filter::default(),
         Some(_) => {}
+        None if model.moment.is_some() => scrub::leave(model),
         None if model.page.is_some() => model.go_to(View::Peers),
         None if !model.filter_of(model.about()).is_empty() => {
             *model.filter_of(model.about()) = Filter::default();

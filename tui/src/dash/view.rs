@@ -13,6 +13,7 @@ mod inspector;
 mod joined;
 mod map;
 mod menus;
+mod moment;
 mod network;
 mod page;
 mod pairs;

@@ -1,7 +1,7 @@
 //! Which keys would do something here and now.
 
 use crate::dash::{
-    contents, flows::has_flows, group, joined, keymap::Action, layout::Panel, model::Model,
+    contents, flows::has_flows, group, joined, keymap::Action, layout::Panel, model::Model, scrub,
     transfers,
 };
 
@@ -24,7 +24,8 @@ impl Model {
             action,
             Action::Ask(_) | Action::Open | Action::Details | Action::Move(_) | Action::Toward(_)
         ) || is_of_transfers(action);
-        let is_in_vain = is_asked(action) && self.replay
+        let is_in_vain = matches!(action, Action::Scrub(_)) && !scrub::has_history(self)
+            || is_asked(action) && self.replay
             || is_of_row && self.overlay.is_none() && self.is_empty();
         !is_in_vain
     }

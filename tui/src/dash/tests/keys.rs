@@ -16,6 +16,7 @@ use crate::dash::{
     model::Overlay,
     msg::{Effect, Msg},
     sort::Column,
+    strip::Scrub,
     tabs::View,
 };
 
@@ -113,6 +114,7 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
             | Context::Posts,
         ) => desk.type_in("j"),
         (Action::Move(_), _) => desk.type_in("jjjjj"),
+        (Action::Scrub(Scrub::Later), _) => desk.key(KeyCode::Left),
         (Action::Zoom(Zoom::Reset), _) => desk.type_in("+"),
         (Action::SortBy(Column::State), _) => desk.type_in("ns"),
         (Action::Back, Context::Peers | Context::Events) => desk.type_in("e"),

@@ -42,7 +42,9 @@ pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         frame.render_widget(Line::styled(text, model.look.style(Role::Dim)), inside);
         return;
     }
-    let focused = model.focus == Panel::Events && model.overlay.is_none();
+    // What the history shows is pointed to from there.
+    let is_pointed_to = model.focus == Panel::Events || model.moment.is_some();
+    let focused = is_pointed_to && model.overlay.is_none();
     let mut cut = None;
     for ((row, area), event) in (model.events.top..).zip(inside.rows()).zip(listed) {
         let mut line = line(model, event, inside.width);
