@@ -2,6 +2,7 @@
 
 mod addresses;
 mod asking;
+mod changes;
 pub(crate) mod columns;
 mod connect;
 mod contents;

@@ -22,6 +22,7 @@ use crate::{Commons, printable::printable};
 use super::{
     Outage, People, Request,
     asking::Pongs,
+    changes::Changes,
     columns::Columns,
     connect::Connect,
     contents::{self, Meters},
@@ -171,6 +172,7 @@ pub(super) struct Data {
     pub(super) commons: Option<Arc<Commons>>,
     pub(super) meters: Meters,
     pub(super) history: History,
+    pub(super) changes: Changes,
     pub(super) trails: Trails,
     pub(super) twins: Twins,
     pub(super) events: VecDeque<Event>,
@@ -255,6 +257,7 @@ impl Data {
             commons: None,
             meters: Meters::default(),
             history,
+            changes: Changes::default(),
             trails,
             events: VecDeque::new(),
             jump: None,
@@ -419,6 +422,7 @@ impl Model {
     pub(super) fn record(&mut self, snapshot: Arc<NodeSnapshot>) {
         let jump = Jump::between(&self.live.snapshot, &snapshot);
         self.live.jump = jump.or(self.live.jump);
+        self.live.changes.record(&self.live.snapshot, &snapshot);
         self.live.history.record(&snapshot);
         self.live.trails.record(&snapshot);
         self.live.twins = Twins::of(&snapshot);

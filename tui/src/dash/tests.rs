@@ -1,6 +1,7 @@
 //! The dashboard as a whole: what it shows, what keys do, and that nothing makes it panic.
 
 mod asked;
+mod changes;
 pub(super) mod commons;
 mod diagnoses;
 pub(super) mod fixtures;
