@@ -7,6 +7,7 @@ pub(crate) mod columns;
 mod connect;
 mod contents;
 pub(crate) mod diagnoses;
+mod exposed;
 pub(crate) mod filter;
 mod flows;
 pub(crate) mod format;

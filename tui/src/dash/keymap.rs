@@ -20,6 +20,8 @@ pub(super) enum Context {
     Flows,
     /// The transfers have it.
     Transfers,
+    /// The servers that are exposed have it.
+    Exposed,
     /// What is known of a transfer is shown.
     Transfer,
     /// What is known of a connection is.
@@ -265,10 +267,13 @@ impl Group {
             | Action::Scrub(_)
             | Action::Toward(_)
             | Action::View(_) => Self::Moving,
-            Action::Ask(_) | Action::Callers | Action::Connect | Action::Details | Action::Open => {
-                Self::Peers
-            }
-            Action::CancelTransfer | Action::Hold | Action::Tunnel => Self::Transfers,
+            Action::Ask(_)
+            | Action::Callers
+            | Action::Connect
+            | Action::Details
+            | Action::Open
+            | Action::Tunnel => Self::Peers,
+            Action::CancelTransfer | Action::Hold => Self::Transfers,
             Action::Book
             | Action::Expand
             | Action::FaultsOnly
@@ -452,7 +457,7 @@ use Context as C;
 /// What can have the focus.
 #[rustfmt::skip]
 const PANELS: &[Context] = &[
-    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events,
+    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Transfers, C::Exposed, C::Map, C::Members, C::Links, C::Events,
     C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts,
 ];
 const LIST: &[Context] = &[
@@ -462,6 +467,7 @@ const LIST: &[Context] = &[
     C::Network,
     C::Flows,
     C::Transfers,
+    C::Exposed,
     C::Map,
     C::Members,
     C::Links,
@@ -475,7 +481,7 @@ const LIST: &[Context] = &[
 ];
 #[rustfmt::skip]
 const MOVING: &[Context] = &[
-    C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events, C::Details,
+    C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Exposed, C::Map, C::Members, C::Links, C::Events, C::Details,
     C::Help, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts,
 ];
 const OVER: &[Context] = &[
@@ -488,7 +494,7 @@ const OVER: &[Context] = &[
 ];
 #[rustfmt::skip]
 const CALM: &[Context] = &[
-    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events,
+    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Transfers, C::Exposed, C::Map, C::Members, C::Links, C::Events,
     C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts, C::Details, C::Transfer, C::Flow, C::Stranger, C::Share,
     C::Help,
 ];
@@ -499,6 +505,7 @@ const EVERYWHERE: &[Context] = &[
     C::Network,
     C::Flows,
     C::Transfers,
+    C::Exposed,
     C::Map,
     C::Members,
     C::Links,
@@ -556,7 +563,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(ENTER, &[C::Members, C::Links, C::Events, C::Holders, C::Fellows, C::Posts], Action::Open, None, Some("peer")),
     bind(ENTER, &[C::Shares, C::Groups], Action::Open, None, Some("open")),
     bind(ENTER, PEER, Action::Open, Some("the page of the selected peer"), Some("open")),
-    bind(ENTER, &[C::Transfers, C::Flows], Action::Open, Some("what is known of a transfer or a connection; again, the peer at its other end"), Some("details")),
+    bind(ENTER, &[C::Transfers, C::Flows, C::Exposed], Action::Open, Some("what is known of a transfer, a connection or an exposed server; again, the peer at its other end"), Some("details")),
     bind(W, PEER, Action::Details, Some("why the selected peer is reached as it is"), Some("why")),
     bind(W, &[C::Details], Action::Details, None, None),
     bind(ENTER, &[C::Details], Action::Open, None, Some("open")),
@@ -574,8 +581,8 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(K, &[C::Map], Action::Toward(Toward::Up), None, None),
     bind(&[char('l'), key(KeyCode::Right)], &[C::Map], Action::Toward(Toward::Right), None, Some("right")),
     bind(&[char('t')], &[C::Map], Action::ToggleTree, Some("the map as rings or as a tree"), Some("tree")),
-    bind(J, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Down), Some("the next peer, or older events"), None),
-    bind(K, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
+    bind(J, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Exposed, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Down), Some("the next peer, or older events"), None),
+    bind(K, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Exposed, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
     bind(&[char(']'), char('j'), key(KeyCode::Down)], &[C::Page], Action::Move(Step::Down), Some("the next peer, on a page"), Some("next")),
     bind(&[char('['), char('k'), key(KeyCode::Up)], &[C::Page], Action::Move(Step::Up), Some("the previous peer, on a page"), Some("previous")),
     bind(&[char('l')], &[C::Events], Action::Level, Some("events: all, those of paths, warnings alone"), Some("level")),
@@ -612,6 +619,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('F')], &[C::Pairs], Action::Ask(Ask::ForcePair), Some("send by the selected address of the page alone, or by the best again"), Some("force this pair")),
     bind(&[char('x')], &[C::Pairs], Action::Ask(Ask::DropPair), Some("leave that address alone, until a direct path is looked for"), Some("drop pair")),
     bind(&[char('R')], &[C::Pairs], Action::Ask(Ask::Retry), None, Some("retry direct")),
+    bind(&[char('o')], ON_PEER, Action::Tunnel, Some("what the peer exposes to this node; Enter opens a tunnel: a port of this computer that leads there"), Some("services")),
     bind(&[char('a')], ON_PEER, Action::Ask(Ask::Name), Some("give it a name in the address book"), None),
     bind(&[char('x')], ON_PEER, Action::Ask(Ask::Disconnect), Some("end all connections with it, after a second key"), Some("disconnect")),
     bind(&[char('b')], ON_PEER, Action::Ask(Ask::Block), Some("block it in the address book, or let a blocked one in again, after a second key"), None),
@@ -619,7 +627,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('n')], &[C::Network], Action::Network(NetworkRequest::Measure), Some("measure the NAT anew, in the network view"), Some("new report")),
     bind(&[char('u')], &[C::Network], Action::Network(NetworkRequest::RenewMappings), Some("have the router asked anew for its forwarded port, there too"), Some("renew mapping")),
     bind(&[char('h')], &[C::Network], Action::Homes, Some("prefer one of the relays as home, there too"), Some("home")),
-    bind(&[char('o')], &[C::Transfers, C::Flows, C::Transfer, C::Flow], Action::Tunnel, Some("open a tunnel: a port of this computer that leads to a service of the peer"), Some("open tunnel")),
+    bind(&[char('o')], &[C::Transfers, C::Flows, C::Transfer, C::Flow], Action::Tunnel, None, Some("open tunnel")),
     bind(ENTER, &[C::Services], Action::Accept, None, Some("lead a port there")),
     bind(J, &[C::Services], Action::Move(Step::Down), None, Some("down")),
     bind(K, &[C::Services], Action::Move(Step::Up), None, Some("up")),
@@ -650,7 +658,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('S')], &[C::Sort], Action::Reverse, None, Some("reverse")),
     bind(&[char('B')], &[C::Peers], Action::Book, Some("all of the address book below the peers, in their view, or not"), Some("book")),
     bind(&[char('!')], &[C::Peers], Action::FaultsOnly, Some("only peers with a fault: neither direct nor idle"), None),
-    bind(&[char('e')], &[C::Peers, C::Page, C::Pairs, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
+    bind(&[char('e')], &[C::Peers, C::Page, C::Pairs, C::Flows, C::Transfers, C::Exposed, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
     bind(&[char('+'), char('=')], PANELS, Action::Zoom(Zoom::In), Some("shorter time in the charts"), None),
     bind(&[char('-')], PANELS, Action::Zoom(Zoom::Out), Some("longer time in the charts"), None),
     bind(&[char('L')], PANELS, Action::ToggleScale, Some("charts by their logarithm, which shows little beside much, or as they are"), None),
@@ -675,7 +683,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(ENTER, &[C::Name], Action::Accept, None, Some("name")),
     bind(&[char('y'), key(KeyCode::Enter)], &[C::Sure], Action::Accept, None, Some("yes")),
     bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, None, Some("quit")),
-    bind(ESC, &[C::Peers, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
+    bind(ESC, &[C::Peers, C::Network, C::Flows, C::Transfers, C::Exposed, C::Map, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
     bind(ESC, &[C::Filter], Action::Back, None, Some("clear")),
     bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Callers, C::Homes, C::Services, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
     bind(&[char('q')], CALM, Action::Quit, Some("quit"), Some("quit")),

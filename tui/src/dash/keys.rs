@@ -264,9 +264,9 @@ mod tests {
 
     #[test]
     fn a_file_changes_the_keys_that_it_names() {
-        let keys = Keys::parse("ping = [\"o\", \"F5\"]\nshare = []\n").unwrap();
+        let keys = Keys::parse("ping = [\"i\", \"F5\"]\nshare = []\n").unwrap();
         let of = |event| keys.find(Context::Peers, &event);
-        assert_eq!(of(pressed('o')), Some(Action::Ask(Ask::Ping)));
+        assert_eq!(of(pressed('i')), Some(Action::Ask(Ask::Ping)));
         assert_eq!(
             of(KeyEvent::from(KeyCode::F(5))),
             Some(Action::Ask(Ask::Ping))

@@ -27,6 +27,7 @@ use super::{
     connect::Connect,
     contents::{self, Meters},
     diagnoses::{self, Jump},
+    exposed,
     filter::{self, About, Filter, FilterError},
     flows::{flows, has_flows},
     group,
@@ -97,6 +98,7 @@ pub(super) struct Model {
     /// Transfers, of which the selected one stays selected wherever its row goes.
     pub(super) transfers: List,
     pub(super) transfer: Option<u64>,
+    pub(super) exposed: List,
     /// The first line of the network's report.
     pub(super) network: List,
     /// Members of groups, and the links between them.
@@ -306,6 +308,7 @@ impl Model {
             tunnels: BTreeMap::new(),
             transfers: List::default(),
             transfer: None,
+            exposed: List::default(),
             network: List::default(),
             members: List::default(),
             links: List::default(),
@@ -494,6 +497,7 @@ impl Model {
             rows: self.data().snapshot.peers.len() + self.absent.len(),
             flows: has_flows(&self.data().snapshot),
             transfers: transfers::all(self.data()).len(),
+            exposed: exposed::all(self.data()).len(),
             pairs: self.page_peer().map_or(0, |peer| peer.pairs.len()),
             events: self
                 .page
@@ -544,6 +548,7 @@ impl Model {
                 Panel::Network => Context::Network,
                 Panel::Flows => Context::Flows,
                 Panel::Transfers => Context::Transfers,
+                Panel::Exposed => Context::Exposed,
                 Panel::Map => Context::Map,
                 Panel::Members => Context::Members,
                 Panel::Links => Context::Links,
@@ -630,6 +635,10 @@ impl Model {
                 let count = transfers::all(self.data()).len();
                 Some((&mut self.transfers, count))
             }
+            Panel::Exposed => {
+                let count = exposed::all(self.data()).len();
+                Some((&mut self.exposed, count))
+            }
             Panel::Members => {
                 let count = group::members(self).len();
                 Some((&mut self.members, count))
@@ -664,9 +673,7 @@ impl Model {
         match self.page {
             Some(_) => &[Panel::Page, Panel::Pairs, Panel::Events],
             None if self.view == View::Map && !group::is_shared(self.data()) => &[Panel::Map],
-            None if self.view == View::Flows && transfers::all(self.data()).is_empty() => {
-                &[Panel::Flows]
-            }
+            None if self.view == View::Flows => self.panels_of_flows(),
             None => self.view.panels(),
         }
     }
@@ -746,6 +753,7 @@ impl Model {
             | Panel::Network
             | Panel::Flows
             | Panel::Transfers
+            | Panel::Exposed
             | Panel::Map => About::Peers,
         }
     }

@@ -170,6 +170,7 @@ fn panel_at(model: &Model, at: Position) -> Option<Panel> {
         (areas.events, Panel::Events),
         (areas.flows, Panel::Flows),
         (areas.transfers, Panel::Transfers),
+        (areas.exposed, Panel::Exposed),
         (areas.map, Panel::Map),
         (areas.members, Panel::Members),
         (areas.links, Panel::Links),

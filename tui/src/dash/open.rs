@@ -5,7 +5,7 @@ use std::time::Duration;
 use peerway::PeerId;
 
 use super::{
-    contents,
+    contents, exposed,
     flows::flows,
     group, joined,
     layout::Panel,
@@ -18,9 +18,11 @@ use super::{
 /// The page of the peer that the selected row is about.
 pub(super) fn open(model: &mut Model, now: Duration) {
     let peer = match model.focus {
-        Panel::Flows | Panel::Transfers => {
+        Panel::Flows | Panel::Transfers | Panel::Exposed => {
             let is_there = if model.focus == Panel::Transfers {
                 transfers::selected(model).is_some()
+            } else if model.focus == Panel::Exposed {
+                exposed::selected(model).is_some()
             } else {
                 !flows(&model.data().snapshot).is_empty()
             };
@@ -78,6 +80,8 @@ pub(super) fn open(model: &mut Model, now: Duration) {
 pub(super) fn open_other_end(model: &mut Model, now: Duration) {
     let peer = if model.focus == Panel::Transfers {
         transfers::selected(model).and_then(|it| it.peer)
+    } else if model.focus == Panel::Exposed {
+        exposed::first_client(model)
     } else {
         let flows = flows(&model.data().snapshot);
         flows.get(model.flows.at).map(|(peer, _)| peer.id)
@@ -86,6 +90,10 @@ pub(super) fn open_other_end(model: &mut Model, now: Duration) {
         Some(peer) if model.data().snapshot.peer(peer).is_some() => {
             model.select(peer);
             model.open_page();
+        }
+        None if model.focus == Panel::Exposed => {
+            let text = "nobody uses it now".to_owned();
+            notify(model, text, Role::Info, now);
         }
         Some(_) | None => {
             let text = "it comes from many, or from whom there is no link: 7 shows with whom";

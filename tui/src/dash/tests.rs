@@ -4,6 +4,7 @@ mod asked;
 mod changes;
 pub(super) mod commons;
 mod diagnoses;
+mod exposed;
 pub(super) mod fixtures;
 mod groups;
 mod keys;

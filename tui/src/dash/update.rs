@@ -463,6 +463,7 @@ fn copy_panel(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
         Panel::Network => areas.network,
         Panel::Flows => areas.flows,
         Panel::Transfers => areas.transfers,
+        Panel::Exposed => areas.exposed,
         Panel::Map => areas.map,
         Panel::Members => areas.members,
         Panel::Links => areas.links,
@@ -531,6 +532,7 @@ fn step_in_panel(model: &mut Model, step: Step, areas: &Areas) {
         Panel::Pairs
         | Panel::Flows
         | Panel::Transfers
+        | Panel::Exposed
         | Panel::Members
         | Panel::Links
         | Panel::Events

@@ -5,6 +5,7 @@ mod details;
 mod dialogs;
 mod events;
 mod evidence;
+mod exposed;
 mod flows;
 mod group;
 mod header;
@@ -145,6 +146,9 @@ fn overlay(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Option<Rect>)
 fn commons(model: &Model, frame: &mut Frame<'_>, areas: &Areas) {
     if let Some(area) = areas.transfers {
         transfers::transfers(model, frame, area);
+    }
+    if let Some(area) = areas.exposed {
+        exposed::exposed(model, frame, area);
     }
     if let Some(area) = areas.shares {
         content::shares(model, frame, area);

@@ -41,6 +41,7 @@ fn desk_in(context: Context) -> Desk {
             | Context::Transfer
             | Context::Flow
             | Context::Flows
+            | Context::Exposed
             | Context::Services
     ) {
         desk = super::commons::desk(&options());
@@ -57,6 +58,7 @@ fn desk_in(context: Context) -> Desk {
         Context::Transfer => "4\n",
         Context::Flow => "4\t\n",
         Context::Flows => "4\t",
+        Context::Exposed => "4\t\t",
         Context::Map => "5",
         Context::Members => "5\t",
         Context::Links => "5\t\t",
@@ -106,6 +108,7 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
             Context::Pairs
             | Context::Network
             | Context::Transfers
+            | Context::Exposed
             | Context::Transfer
             | Context::Shares
             | Context::Holders
@@ -125,6 +128,7 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
             Context::Network
             | Context::Flows
             | Context::Transfers
+            | Context::Exposed
             | Context::Map
             | Context::Members
             | Context::Links
