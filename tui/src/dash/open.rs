@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerway::PeerId;
+use peerway::{Event, PeerId};
 
 use super::{
     contents, exposed,
@@ -11,12 +11,14 @@ use super::{
     layout::Panel,
     look::Role,
     model::{Model, Overlay},
-    transfers,
+    scrub, transfers,
     update::notify,
 };
 
 /// The page of the peer that the selected row is about.
 pub(super) fn open(model: &mut Model, now: Duration) {
+    let event = selected_event(model).filter(|_| model.focus == Panel::Events);
+    let happened = event.map(|event| event.at_ms);
     let peer = match model.focus {
         Panel::Flows | Panel::Transfers | Panel::Exposed => {
             let is_there = if model.focus == Panel::Transfers {
@@ -31,10 +33,7 @@ pub(super) fn open(model: &mut Model, now: Duration) {
             }
             return;
         }
-        Panel::Events => {
-            let event = model.listed_events().nth(model.events.at);
-            event.and_then(|event| event.kind.peer())
-        }
+        Panel::Events => selected_event(model).and_then(|event| event.kind.peer()),
         Panel::Members => {
             let members = group::members(model);
             members.get(model.members.at).map(|member| member.it.id)
@@ -74,6 +73,13 @@ pub(super) fn open(model: &mut Model, now: Duration) {
     }
     model.select(peer);
     model.open_page();
+    if let Some(at_ms) = happened {
+        scrub::go_to_event(model, at_ms);
+    }
+}
+
+fn selected_event(model: &Model) -> Option<&Event> {
+    model.listed_events().nth(model.events.at)
 }
 
 /// The page of the peer at the other end of the selected flow.

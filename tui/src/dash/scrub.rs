@@ -62,9 +62,22 @@ pub(super) fn keep(model: &mut Model) {
 fn go_to(model: &mut Model, moment: Option<u64>) {
     model.moment = moment;
     model.events = List::default();
-    let Some(at_ms) = moment else { return };
-    let before = model.listed_events().position(|event| event.at_ms <= at_ms);
-    // Of what was before all of them, the oldest is the nearest.
-    let oldest = || model.listed_events().count().saturating_sub(1);
-    model.events.at = before.unwrap_or_else(oldest);
+    if let Some(at_ms) = moment {
+        model.events.at = latest(model, at_ms);
+    }
+}
+
+/// To when something happened, as far back as it is known how the peer was reached.
+pub(super) fn go_to_event(model: &mut Model, at_ms: u64) {
+    let strip = columns(model).and_then(|_| strip(model));
+    let is_known = strip.is_some_and(|it| (it.first_ms()..=it.to_ms).contains(&at_ms));
+    model.moment = is_known.then_some(at_ms);
+    model.events.at = latest(model, at_ms);
+}
+
+/// The last event until then; of what was before all of them, the oldest is the nearest.
+fn latest(model: &Model, at_ms: u64) -> usize {
+    let mut listed = model.listed_events();
+    let found = listed.position(|event| event.at_ms <= at_ms);
+    found.unwrap_or_else(|| model.listed_events().count().saturating_sub(1))
 }

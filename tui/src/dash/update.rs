@@ -404,6 +404,10 @@ fn back(model: &mut Model) {
         Some(Overlay::Filter { about, .. }) => *model.filter_of(about) = Filter::default(),
         Some(_) => {}
         None if model.moment.is_some() => scrub::leave(model),
+        // That of the table is kept for who comes back to it.
+        None if model.focus == Panel::Events && !model.event_filter.is_empty() => {
+            model.event_filter = Filter::default();
+        }
         None if model.page.is_some() => model.go_to(View::Peers),
         None if !model.filter_of(model.about()).is_empty() => {
             *model.filter_of(model.about()) = Filter::default();

@@ -135,6 +135,30 @@ fn what_happens_meanwhile_leaves_the_moment_where_it_is() {
 }
 
 #[test]
+fn an_event_leads_to_its_peer_at_that_time() {
+    let mut desk = page();
+    desk.type_in("6jj\n");
+    assert_eq!(desk.model.page, Some(id(3)));
+    assert_eq!(desk.model.moment, Some(AT_MS - 50_000));
+    let screen = desk.screen(120, 40);
+    assert!(screen.contains("◐ relay fra1 62 ms  since"), "{screen}");
+    assert!(
+        line_with(&screen, "▌14:01:41").contains("data goes relay"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn esc_clears_the_filter_of_a_pages_events_before_it_leaves_the_page() {
+    let mut desk = page();
+    desk.type_in("\t\t/relay\n");
+    desk.key(KeyCode::Esc);
+    assert!(desk.model.event_filter.is_empty() && desk.model.page.is_some());
+    desk.key(KeyCode::Esc);
+    assert_eq!(desk.model.page, None);
+}
+
+#[test]
 fn where_no_history_is_seen_no_key_for_it_is_offered() {
     let mut desk = page();
     let screen = desk.screen(200, 60);
