@@ -19,6 +19,8 @@ use tui_input::Input;
 
 use crate::{Commons, printable::printable};
 
+use absent::HeldOrder;
+
 use super::{
     Outage, People, Request,
     asking::Pongs,
@@ -110,6 +112,8 @@ pub(super) struct Model {
     pub(super) as_tree: bool,
     pub(super) columns: Option<Columns>,
     pub(super) sort: Sort,
+    /// Of the peers, while the cursor is being moved.
+    order: Option<HeldOrder>,
     /// Of peers, of events, and of groups.
     pub(super) filter: Filter,
     pub(super) event_filter: Filter,
@@ -316,6 +320,7 @@ impl Model {
             as_tree: false,
             columns: options.columns.clone(),
             sort: Sort::default(),
+            order: None,
             filter: Filter::default(),
             event_filter: Filter::default(),
             group_filter: Filter::default(),

@@ -39,16 +39,13 @@ const NOTICE_TIME: Duration = Duration::from_secs(5);
 
 pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> {
     let mut effects = Vec::new();
-    let moves_rows = matches!(
-        msg,
-        Msg::Key(_)
-            | Msg::Mouse(_)
-            | Msg::Paste(_)
-            | Msg::Resize(..)
-            | Msg::Sample(_)
-            | Msg::Swarm(_)
-            | Msg::Commons(_)
-    );
+    let is_users = matches!(msg, Msg::Key(_) | Msg::Mouse(_) | Msg::Paste(_));
+    let moves_rows = is_users
+        || matches!(
+            msg,
+            Msg::Resize(..) | Msg::Sample(_) | Msg::Swarm(_) | Msg::Commons(_)
+        );
+    let before = (model.cursor, model.sort);
     match msg {
         // Who does not see what a key would do does not do it.
         Msg::Key(key) if is_unseen(model) => leave(model, &key, &mut effects),
@@ -114,6 +111,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
         }
     }
     if moves_rows {
+        model.hold_order(before, is_users, now);
         model.arrange();
         effects.extend(have_read(model));
     }

@@ -1,8 +1,20 @@
 //! The rows of the table of peers: those of the node, and below them, where they are wanted, all others of the address book.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use peerway::{PeerId, PeerSnapshot, PeerState};
 
-use crate::dash::{filter, model::Model, tabs::View};
+use crate::dash::{filter, model::Model, sort::Sort, tabs::View};
+
+/// As long as the cursor was moved that lately, no row goes away from under it.
+const MOVED_LATELY: Duration = Duration::from_millis(900);
+
+/// The order in which rows stay for now.
+#[derive(Debug)]
+pub(in crate::dash) struct HeldOrder {
+    places: BTreeMap<PeerId, usize>,
+    until: Duration,
+}
 
 impl Model {
     /// The peer in a row of the table.
@@ -45,6 +57,27 @@ impl Model {
         self.stranger = None;
     }
 
+    /// Keeps the rows in their order while the user goes through them; `before` is where the cursor was, and by what they were sorted.
+    pub(in crate::dash) fn hold_order(
+        &mut self,
+        before: (usize, Sort),
+        is_users: bool,
+        now: Duration,
+    ) {
+        if self.sort != before.1 {
+            self.order = None;
+        } else if is_users && self.cursor != before.0 {
+            let rows = 0..self.rows.len();
+            let ids = rows.filter_map(|row| Some((self.peer(row)?.id, row)));
+            self.order = Some(HeldOrder {
+                places: ids.collect(),
+                until: now + MOVED_LATELY,
+            });
+        } else if self.order.as_ref().is_some_and(|order| order.until <= now) {
+            self.order = None;
+        }
+    }
+
     /// Those whom the filter lets through, the node's peers first, and the selection where the selected one is now.
     pub(super) fn arrange_rows(&mut self) {
         self.find_absent();
@@ -64,6 +97,11 @@ impl Model {
         let mut rows = places(peers);
         let below = places(&self.absent);
         rows.extend(below.into_iter().map(|place| place + peers.len()));
+        if let Some(order) = &self.order {
+            let place = |row: &usize| order.places.get(&self.placed(*row)?.id).copied();
+            // Who is new comes last until then.
+            rows.sort_by_key(|row| place(row).unwrap_or(usize::MAX));
+        }
         self.rows = rows;
         let found = self.selected.and_then(|peer| self.row_of(peer));
         self.select_row(found.unwrap_or(self.cursor));

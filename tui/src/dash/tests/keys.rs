@@ -769,6 +769,36 @@ fn the_whole_grammar_filters_the_table() {
 }
 
 #[test]
+fn rows_keep_their_order_while_one_goes_through_them() {
+    let mut desk = Desk::plain(&node(twelve()));
+    desk.type_in("sd");
+    let order = |desk: &Desk| -> Vec<_> {
+        let rows = 0..desk.model.rows.len();
+        rows.map(|row| desk.model.peer(row).unwrap().id).collect()
+    };
+    let before = order(&desk);
+    let mut changed = node(twelve());
+    changed["at_ms"] = (AT_MS + 1000).into();
+    for peer in changed["peers"].as_array_mut().unwrap() {
+        peer["traffic"]["rx_rate"] =
+            json!(10_000_000 - peer["traffic"]["rx_rate"].as_u64().unwrap());
+    }
+    desk.type_in("j");
+    let selected = desk.model.selected().map(|peer| peer.id);
+    desk.now += Duration::from_millis(500);
+    desk.send(Msg::Sample(snapshot(&changed)));
+    assert_eq!(order(&desk), before);
+    changed["at_ms"] = (AT_MS + 2000).into();
+    desk.sample(snapshot(&changed));
+    assert_ne!(order(&desk), before);
+    assert_eq!(desk.model.selected().map(|peer| peer.id), selected);
+    // Another order is one at once.
+    let by_rate = order(&desk);
+    desk.type_in("jS");
+    assert_ne!(order(&desk), by_rate);
+}
+
+#[test]
 fn events_scroll_and_stay_put_while_new_ones_come() {
     let mut desk = Desk::twelve(&options());
     desk.key(KeyCode::Tab);
