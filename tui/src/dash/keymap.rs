@@ -142,6 +142,8 @@ pub(super) enum Action {
     /// Asks what the peer of a flow exposes, for a port to lead there.
     Tunnel,
     View(View),
+    /// Events that are longer than a line in several, or cut off.
+    Wrap,
     Zoom(Zoom),
 }
 
@@ -293,6 +295,7 @@ impl Group {
             | Action::ToggleMask
             | Action::ToggleScale
             | Action::ToggleTree
+            | Action::Wrap
             | Action::Zoom(_) => Self::Looking,
             Action::Chord(Chord::Copy) | Action::Copy(_) => Self::Copying,
             Action::Accept
@@ -586,6 +589,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char(']'), char('j'), key(KeyCode::Down)], &[C::Page], Action::Move(Step::Down), Some("the next peer, on a page"), Some("next")),
     bind(&[char('['), char('k'), key(KeyCode::Up)], &[C::Page], Action::Move(Step::Up), Some("the previous peer, on a page"), Some("previous")),
     bind(&[char('l')], &[C::Events], Action::Level, Some("events: all, those of paths, warnings alone"), Some("level")),
+    bind(W, &[C::Events], Action::Wrap, Some("events that are longer than a line in several, or cut off"), None),
     bind(&[char('t')], &[C::Events], Action::Follow, Some("follow the events again"), None),
     bind(J, &[C::Events], Action::Move(Step::Down), None, Some("older")),
     bind(K, &[C::Events], Action::Move(Step::Up), None, Some("newer")),

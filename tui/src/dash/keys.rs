@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What a file may give other keys, as it calls it. Movement, Enter, Esc, ^C and what follows the first key of two stay as they are.
-const NAMES: [(&str, Action); 51] = [
+const NAMES: [(&str, Action); 52] = [
     ("overview", Action::View(View::Overview)),
     ("peers", Action::View(View::Peers)),
     ("network", Action::View(View::Network)),
@@ -49,6 +49,7 @@ const NAMES: [(&str, Action); 51] = [
     ("tree", Action::ToggleTree),
     ("level", Action::Level),
     ("follow", Action::Follow),
+    ("wrap", Action::Wrap),
     ("freeze", Action::Freeze),
     ("command", Action::Prompt),
     ("share", Action::Share),

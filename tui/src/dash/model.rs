@@ -93,6 +93,8 @@ pub(super) struct Model {
     /// Of the events, the newest is the first row.
     pub(super) events: List,
     pub(super) level: Level,
+    /// Events that are longer than a line take several.
+    pub(super) wraps: bool,
     pub(super) pairs: List,
     pub(super) flows: List,
     /// Where this computer's ports lead: to services of peers, by peer and name.
@@ -307,6 +309,7 @@ impl Model {
             top: 0,
             events: List::default(),
             level: Level::default(),
+            wraps: false,
             pairs: List::default(),
             flows: List::default(),
             tunnels: BTreeMap::new(),

@@ -138,8 +138,15 @@ fn target(model: &Model, at: Position) -> Option<Target> {
     }
     let panel = panel_at(model, at)?;
     let line = areas.list(panel).and_then(|rows| {
-        rows.contains(at)
-            .then(|| usize::from(at.y.saturating_sub(rows.y)))
+        let line = usize::from(at.y.saturating_sub(rows.y));
+        match (rows.contains(at), panel) {
+            (false, _) => None,
+            (true, Panel::Events) if model.wraps => {
+                let place = view::event_at(model, rows, line)?;
+                Some(place.saturating_sub(model.events.top))
+            }
+            (true, _) => Some(line),
+        }
     });
     Some(line.map_or(Target::Panel(panel), |line| Target::Line(panel, line)))
 }

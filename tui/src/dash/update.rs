@@ -234,6 +234,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
         Action::ToggleTree => model.as_tree = !model.as_tree,
         Action::Toward(toward) => go_toward(model, toward),
         Action::View(view) => model.go_to(view),
+        Action::Wrap => model.wraps = !model.wraps,
         Action::Zoom(zoom) => {
             model.window = match zoom {
                 Zoom::In => model.window.shorter(),

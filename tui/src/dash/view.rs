@@ -46,7 +46,7 @@ use super::{
     tabs::View,
 };
 
-pub(super) use self::{header::key_at, peers::heading_at, tabs::tab_at};
+pub(super) use self::{events::event_at, header::key_at, peers::heading_at, tabs::tab_at};
 pub(super) use help::lines as help_lines;
 pub(super) use map::{has_rings, rings_field};
 pub(super) use report::lines as report_lines;

@@ -79,6 +79,17 @@ fn why_a_server_is_not_there_is_told_and_where_it_leads_is_hidden_where_addresse
 }
 
 #[test]
+fn it_is_ascii_where_that_is_wanted() {
+    let mut desk = desk(&Options {
+        ascii: true,
+        ..options()
+    });
+    desk.screen(200, 50);
+    desk.type_in("4\t\tG\n");
+    assert!(desk.screen(200, 50).is_ascii());
+}
+
+#[test]
 fn enter_leads_from_a_server_to_who_uses_it_most() {
     let mut desk = desk(&options());
     desk.screen(80, 24);
