@@ -19,7 +19,7 @@ use tui_input::Input;
 
 use crate::{Commons, printable::printable};
 
-use absent::HeldOrder;
+use absent::Table;
 
 use super::{
     Outage, People, Request,
@@ -114,8 +114,6 @@ pub(super) struct Model {
     pub(super) as_tree: bool,
     pub(super) columns: Option<Columns>,
     pub(super) sort: Sort,
-    /// Of the peers, while the cursor is being moved.
-    order: Option<HeldOrder>,
     /// Of peers, of events, and of groups.
     pub(super) filter: Filter,
     pub(super) event_filter: Filter,
@@ -149,8 +147,7 @@ pub(super) struct Model {
     pub(super) faults_only: bool,
     /// The view of peers has all of the address book.
     pub(super) book: bool,
-    /// Those of it whom the node has nothing to do with, as the table shows them below the others.
-    absent: Vec<PeerSnapshot>,
+    table: Table,
     pub(super) notice: Option<Notice>,
     /// The answers to the last ping.
     pub(super) ping: Option<Pongs>,
@@ -281,7 +278,7 @@ impl Model {
         utc_offset_s: i32,
         first: Arc<NodeSnapshot>,
     ) -> Self {
-        let mut model = Self {
+        let model = Self {
             look,
             keys: options.keys.clone(),
             title: options.title.clone(),
@@ -323,7 +320,6 @@ impl Model {
             as_tree: false,
             columns: options.columns.clone(),
             sort: Sort::default(),
-            order: None,
             filter: Filter::default(),
             event_filter: Filter::default(),
             group_filter: Filter::default(),
@@ -348,7 +344,7 @@ impl Model {
             diagnoses: Vec::new(),
             faults_only: false,
             book: false,
-            absent: Vec::new(),
+            table: Table::default(),
             notice: None,
             ping: None,
             given: None,
@@ -361,8 +357,12 @@ impl Model {
             stopped: false,
             dirty: true,
         };
-        model.arrange();
-        model
+        model.arranged()
+    }
+
+    fn arranged(mut self) -> Self {
+        self.arrange();
+        self
     }
 
     /// The address book has changed.
@@ -502,7 +502,7 @@ impl Model {
             focus: self.focus,
             expanded: self.expanded,
             details: matches!(self.overlay, Some(Overlay::Details)),
-            rows: self.data().snapshot.peers.len() + self.absent.len(),
+            rows: self.data().snapshot.peers.len() + self.absent(),
             flows: has_flows(&self.data().snapshot),
             transfers: transfers::all(self.data()).len(),
             exposed: exposed::all(self.data()).len(),

@@ -9,9 +9,18 @@ use crate::dash::{filter, model::Model, sort::Sort, tabs::View};
 /// As long as the cursor was moved that lately, no row goes away from under it.
 const MOVED_LATELY: Duration = Duration::from_millis(900);
 
+/// What the table has beyond the node's peers in the order of the moment.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// Those of the address book whom the node has nothing to do with, below the others.
+    absent: Vec<PeerSnapshot>,
+    /// While the cursor is being moved.
+    order: Option<HeldOrder>,
+}
+
 /// The order in which rows stay for now.
 #[derive(Debug)]
-pub(in crate::dash) struct HeldOrder {
+struct HeldOrder {
     places: BTreeMap<PeerId, usize>,
     until: Duration,
 }
@@ -28,12 +37,12 @@ impl Model {
 
     /// Whether the node has nothing to do with the peer, who is shown because the address book has it.
     pub(in crate::dash) fn is_absent(&self, peer: PeerId) -> bool {
-        self.absent.iter().any(|it| it.id == peer)
+        self.table.absent.iter().any(|it| it.id == peer)
     }
 
     /// How many of those there are.
     pub(in crate::dash) fn absent(&self) -> usize {
-        self.absent.len()
+        self.table.absent.len()
     }
 
     /// Selects a peer, if it is shown.
@@ -65,16 +74,21 @@ impl Model {
         now: Duration,
     ) {
         if self.sort != before.1 {
-            self.order = None;
+            self.table.order = None;
         } else if is_users && self.cursor != before.0 {
             let rows = 0..self.rows.len();
             let ids = rows.filter_map(|row| Some((self.peer(row)?.id, row)));
-            self.order = Some(HeldOrder {
+            self.table.order = Some(HeldOrder {
                 places: ids.collect(),
                 until: now + MOVED_LATELY,
             });
-        } else if self.order.as_ref().is_some_and(|order| order.until <= now) {
-            self.order = None;
+        } else if self
+            .table
+            .order
+            .as_ref()
+            .is_some_and(|order| order.until <= now)
+        {
+            self.table.order = None;
         }
     }
 
@@ -95,9 +109,9 @@ impl Model {
             places
         };
         let mut rows = places(peers);
-        let below = places(&self.absent);
+        let below = places(&self.table.absent);
         rows.extend(below.into_iter().map(|place| place + peers.len()));
-        if let Some(order) = &self.order {
+        if let Some(order) = &self.table.order {
             let place = |row: &usize| order.places.get(&self.placed(*row)?.id).copied();
             // Who is new comes last until then.
             rows.sort_by_key(|row| place(row).unwrap_or(usize::MAX));
@@ -117,14 +131,14 @@ impl Model {
         absent.dedup();
         absent.retain(|id| *id != snapshot.id && snapshot.peer(*id).is_none());
         let rows = absent.into_iter();
-        self.absent = rows
+        self.table.absent = rows
             .map(|id| PeerSnapshot::new(id, PeerState::Idle))
             .collect();
     }
 
     fn placed(&self, place: usize) -> Option<&PeerSnapshot> {
         let peers = &self.data().snapshot.peers;
-        let below = || self.absent.get(place.checked_sub(peers.len())?);
+        let below = || self.table.absent.get(place.checked_sub(peers.len())?);
         peers.get(place).or_else(below)
     }
 
