@@ -482,6 +482,12 @@ const LIST: &[Context] = &[
     C::Posts,
     C::Details,
 ];
+/// The keys of a page's peer come before these there.
+#[rustfmt::skip]
+const LIST_BUT_PAGE: &[Context] = &[
+    C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Exposed, C::Map, C::Members, C::Links, C::Events,
+    C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts, C::Details,
+];
 #[rustfmt::skip]
 const MOVING: &[Context] = &[
     C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Exposed, C::Map, C::Members, C::Links, C::Events, C::Details,
@@ -609,16 +615,16 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[key(KeyCode::PageDown)], MOVING, Action::Move(Step::PageDown), Some("a page down"), None),
     bind(&[key(KeyCode::PageUp)], MOVING, Action::Move(Step::PageUp), Some("a page up"), None),
     bind(TAB, PANELS, Action::NextPanel, Some("the next panel; in a view of one panel, the next view"), Some("next panel")),
-    bind(&[char('c')], LIST, Action::Connect, Some("connect: paste a ticket or an id"), Some("connect")),
+    bind(&[char('c')], LIST_BUT_PAGE, Action::Connect, Some("connect: paste a ticket or an id"), Some("connect")),
     bind(&[char('/')], &[C::Map, C::Events], Action::Filter, None, Some("filter")),
     bind(BACK_TAB, PANELS, Action::PreviousPanel, Some("the panel or view before"), None),
-    bind(&[char('f'), char(' ')], LIST, Action::Freeze, Some("freeze the screen, or let it run again"), Some("freeze")),
-    bind(&[key(KeyCode::Left)], &[C::Page, C::Pairs], Action::Scrub(Scrub::Earlier), Some("back in the path history of a page: how the peer was reached then, and why"), Some("history")),
-    bind(&[key(KeyCode::Right)], &[C::Page, C::Pairs], Action::Scrub(Scrub::Later), Some("on in it, until now; Esc goes there at once"), None),
+    bind(&[char('f'), char(' ')], LIST_BUT_PAGE, Action::Freeze, Some("freeze the screen, or let it run again"), Some("freeze")),
     bind(&[char('p')], ON_PEER, Action::Ask(Ask::Ping), Some("ping it five times"), Some("ping")),
     bind(&[char('P')], ON_PEER, Action::Ask(Ask::UntilDirect), Some("ping it until it is direct"), None),
     bind(&[char('R')], ON_PEER, Action::Ask(Ask::Retry), Some("look for a direct path now"), Some("retry direct")),
     bind(&[char('r')], ON_PEER, Action::Ask(Ask::NextPolicy), Some("keep it to relays, then to direct paths, then to neither"), Some("policy")),
+    bind(&[key(KeyCode::Left)], &[C::Page, C::Pairs], Action::Scrub(Scrub::Earlier), Some("back in the path history of a page: how the peer was reached then, and why"), Some("history")),
+    bind(&[key(KeyCode::Right)], &[C::Page, C::Pairs], Action::Scrub(Scrub::Later), Some("on in it, until now; Esc goes there at once"), None),
     bind(&[char('p')], &[C::Pairs], Action::Ask(Ask::ProbePair), Some("probe the selected address of the page"), Some("probe this pair")),
     bind(&[char('F')], &[C::Pairs], Action::Ask(Ask::ForcePair), Some("send by the selected address of the page alone, or by the best again"), Some("force this pair")),
     bind(&[char('x')], &[C::Pairs], Action::Ask(Ask::DropPair), Some("leave that address alone, until a direct path is looked for"), Some("drop pair")),
@@ -627,6 +633,8 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('a')], ON_PEER, Action::Ask(Ask::Name), Some("give it a name in the address book"), None),
     bind(&[char('x')], ON_PEER, Action::Ask(Ask::Disconnect), Some("end all connections with it, after a second key"), Some("disconnect")),
     bind(&[char('b')], ON_PEER, Action::Ask(Ask::Block), Some("block it in the address book, or let a blocked one in again, after a second key"), None),
+    bind(&[char('c')], &[C::Page], Action::Connect, None, Some("connect")),
+    bind(&[char('f'), char(' ')], &[C::Page], Action::Freeze, None, Some("freeze")),
     bind(&[char('A')], PANELS, Action::Callers, Some("who called and was not let in: let one in"), None),
     bind(&[char('n')], &[C::Network], Action::Network(NetworkRequest::Measure), Some("measure the NAT anew, in the network view"), Some("new report")),
     bind(&[char('u')], &[C::Network], Action::Network(NetworkRequest::RenewMappings), Some("have the router asked anew for its forwarded port, there too"), Some("renew mapping")),

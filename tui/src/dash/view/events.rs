@@ -9,7 +9,7 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::panel;
+use super::{panel, table::shortened};
 use crate::dash::{format, layout::Panel, list::List, look::Role, model::Model, words::Level};
 
 /// Columns for the peer's name.
@@ -55,6 +55,7 @@ pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             cut = (line.width() > usize::from(inside.width)).then(|| line.clone());
             line = selected(model, line);
         }
+        let line = shortened(line, inside.width, model.look.glyphs.ellipsis);
         frame.render_widget(line, area);
     }
     if let Some(line) = cut.filter(|_| inside.height >= FULL_TEXT_FROM) {
