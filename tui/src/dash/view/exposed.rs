@@ -2,12 +2,12 @@
 
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout, Rect},
+    layout::{Constraint, Rect},
     text::{Line, Span},
 };
 
 use super::{
-    panel, selectable, table,
+    panel, table,
     transfers::{both, labelled},
 };
 use crate::{
@@ -60,17 +60,14 @@ pub(super) fn exposed(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let height = usize::from(inside.height.saturating_sub(1));
     let shown = servers.iter().enumerate().skip(model.exposed.top);
     let is_focused = model.focus == Panel::Exposed;
-    let widths = || columns.iter().map(|column| column.width(area.width));
-    let rooms = Layout::horizontal(widths()).spacing(1).split(inside);
     let rows = shown.take(height).map(|(at, server)| {
-        let cells = columns.iter().zip(rooms.iter()).map(|(column, room)| {
-            let line = cell(model, server, *column, area.width);
-            table::shortened(line, room.width, model.look.glyphs.ellipsis)
-        });
-        selectable(model, cells.collect(), is_focused && at == model.exposed.at)
+        let cells = columns.iter();
+        let cells = cells.map(|column| cell(model, server, *column, area.width));
+        (cells.collect(), is_focused && at == model.exposed.at)
     });
     let heading = columns.iter().map(|column| column.align(column.heading()));
-    table::draw(model, frame, inside, (heading, widths()), rows);
+    let widths = columns.iter().map(|column| column.width(area.width));
+    table::draw(model, frame, inside, (heading, widths), rows);
 }
 
 impl Column {

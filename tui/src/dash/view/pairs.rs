@@ -7,7 +7,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{moment, panel, selectable, table};
+use super::{moment, panel, table};
 use crate::dash::{
     format,
     layout::Panel,
@@ -62,7 +62,7 @@ pub(super) fn pairs(model: &Model, peer: &PeerSnapshot, frame: &mut Frame<'_>, a
     let rows = shown.take(height).map(|(at, pair)| {
         let selected = focused && at == model.pairs.at;
         let cells = columns.iter().map(|column| cell(model, pair, *column));
-        selectable(model, cells.collect(), selected)
+        (cells.collect(), selected)
     });
     let heading = columns.iter().map(|column| column.heading());
     let is_forced = peer.pairs.iter().any(|pair| pair.forced);

@@ -8,7 +8,7 @@ use ratatui::{
     widgets::{Paragraph, Wrap},
 };
 
-use super::{exposed::lines, panel, popup, selectable, table};
+use super::{exposed::lines, panel, popup, table};
 use crate::{
     dash::{
         exposed,
@@ -71,28 +71,11 @@ pub(super) fn transfers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let height = usize::from(inside.height.saturating_sub(1));
     let shown = all.iter().enumerate().skip(model.transfers.top);
     let is_focused = model.focus == Panel::Transfers;
-    // All but the name, each with a gap.
-    let fixed: u16 = columns
-        .iter()
-        .filter_map(|column| {
-            let Constraint::Length(width) = column.width(area.width) else {
-                return None;
-            };
-            Some(width + 1)
-        })
-        .sum();
-    let room = inside.width.saturating_sub(fixed);
     let rows = shown.take(height).map(|(at, transfer)| {
-        let cells = columns.iter().map(|column| {
-            let line = cell(model, transfer, *column, area.width);
-            if matches!(column, Column::Name) {
-                table::shortened(line, room, model.look.glyphs.ellipsis)
-            } else {
-                line
-            }
-        });
+        let cells = columns.iter();
+        let cells = cells.map(|column| cell(model, transfer, *column, area.width));
         let is_selected = is_focused && at == model.transfers.at;
-        selectable(model, cells.collect(), is_selected)
+        (cells.collect(), is_selected)
     });
     let heading = columns.iter().map(|column| column.align(column.heading()));
     let widths = columns.iter().map(|column| column.width(area.width));
