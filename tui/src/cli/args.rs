@@ -114,9 +114,13 @@ pub(super) fn of_what_was_typed(error: clap::Error, without: Option<clap::Error>
     better.unwrap_or(error)
 }
 
-fn without_variables(command: clap::Command) -> clap::Command {
+/// But for what is required, which a variable may be the only one to give.
+pub(super) fn without_variables(command: clap::Command) -> clap::Command {
     command
-        .mut_args(|argument| argument.env(Resettable::Reset))
+        .mut_args(|argument| match argument.is_required_set() {
+            true => argument,
+            false => argument.env(Resettable::Reset),
+        })
         .mut_subcommands(without_variables)
 }
 

@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use peerway::{RelayUrl, SecretKey, Ticket, services::tunnel::Target};
 
-use super::args::{Args, Command, PeerName, of_what_was_typed};
+use super::args::{Args, Command, PeerName, of_what_was_typed, without_variables};
 use crate::kept::Local;
 
 #[test]
@@ -294,6 +294,18 @@ fn the_usage_of_an_error_asks_for_nothing_that_is_set_by_a_variable() {
     let only = with(&["ping", "a", "--nothing"]);
     let text = of_what_was_typed(only, read(&["ping"])).to_string();
     assert!(text.contains("--nothing"), "{text}");
+}
+
+#[test]
+fn what_is_required_may_be_given_by_a_variable_alone_also_where_another_thing_is_missing() {
+    let command = without_variables(Args::command());
+    let forward = command.find_subcommand("forward").unwrap();
+    let variable = |name: &str| {
+        let mut all = forward.get_arguments();
+        all.find(|it| it.get_id() == name).unwrap().get_env()
+    };
+    assert_eq!(variable("listen"), Some("PEERWAY_LISTEN".as_ref()));
+    assert_eq!(variable("fail_fast"), None);
 }
 
 #[test]
