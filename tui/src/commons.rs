@@ -1,4 +1,5 @@
-//! What a node has in common with others: the content that it shares and fetches, and the groups that it belongs to.
+//! What a node has in common with others: the content that it shares and fetches, the groups that it belongs to, and the servers that it
+//! exposes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,7 +11,11 @@ use peerway_swarm::{
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use crate::transfers::{Running, Transfer};
+use crate::{
+    kept::Services,
+    servers::{Served, Servers},
+    transfers::{Running, Transfer},
+};
 
 /// Of each group that many posts are shown, the newest.
 pub(crate) const POSTS: usize = 50;
@@ -28,6 +33,9 @@ pub struct Commons {
     /// What it sends, receives and fetches now.
     #[serde(default)]
     pub(crate) transfers: Vec<Transfer>,
+    /// What it exposes, and to whom.
+    #[serde(default)]
+    pub(crate) servers: Vec<Served>,
 }
 
 /// A group that the node belongs to, with the last that was said in it, oldest first.
@@ -54,6 +62,9 @@ pub(crate) struct CommonsChange {
     /// All that it transfers, where that is other than before.
     #[serde(default)]
     pub(crate) transfers: Option<Vec<Transfer>>,
+    /// All that it exposes, where that is other than before.
+    #[serde(default)]
+    pub(crate) servers: Option<Vec<Served>>,
 }
 
 impl CommonsChange {
@@ -99,6 +110,7 @@ impl Commons {
                 .map(|it| (it.group.id.clone(), it.posts.clone()))
                 .collect(),
             transfers: (self.transfers != before.transfers).then(|| self.transfers.clone()),
+            servers: (self.servers != before.servers).then(|| self.servers.clone()),
             groups_gone: was
                 .into_keys()
                 .filter(|it| !is.contains_key(it))
@@ -127,8 +139,12 @@ impl Commons {
             mut posts,
             groups_gone,
             transfers,
+            servers,
         } = change;
         self.at_ms = at_ms;
+        if let Some(servers) = servers {
+            self.servers = servers;
+        }
         if let Some(transfers) = transfers {
             self.transfers = transfers;
         }
@@ -165,16 +181,26 @@ pub(crate) struct Lookout {
     sharing: Sharing,
     groups: Option<Groups>,
     running: Running,
+    servers: Servers,
+    services: Option<Services>,
     /// What was told last; none at first.
     told: Option<Commons>,
 }
 
 impl Lookout {
-    pub(crate) fn new(sharing: Sharing, groups: Option<Groups>, running: Running) -> Self {
+    /// Of a node with these servers, and with services that it keeps, if it keeps some.
+    pub(crate) fn new(
+        sharing: Sharing,
+        groups: Option<Groups>,
+        running: Running,
+        (servers, services): (Servers, Option<Services>),
+    ) -> Self {
         Self {
             sharing,
             groups,
             running,
+            servers,
+            services,
             told: None,
         }
     }
@@ -188,11 +214,13 @@ impl Lookout {
             let posts = self.posts(&group);
             Joined { group, posts }
         });
+        let kept = self.services.as_ref().map(Services::lines);
         Commons {
             at_ms,
             contents,
             groups: groups.collect(),
             transfers: self.running.all(),
+            servers: self.servers.all(kept.as_ref()),
         }
     }
 
@@ -278,6 +306,14 @@ mod tests {
         .unwrap()
     }
 
+    fn served(sent: u64) -> Served {
+        serde_json::from_value(json!({
+            "name": "web", "target": "127.0.0.1:80", "allow": [], "limit": null, "kept": true, "state": "ready", "reason": null,
+            "clients": [], "received": 1, "sent": sent,
+        }))
+        .unwrap()
+    }
+
     fn commons(at_ms: u64, contents: &[(u8, u8)], groups: &[(u8, u8, u8)]) -> Commons {
         let contents: BTreeMap<_, _> = contents.iter().copied().collect();
         let groups: BTreeMap<_, _> = groups.iter().map(|it| (it.0, (it.1, it.2))).collect();
@@ -291,13 +327,14 @@ mod tests {
                 .map(|(id, it)| joined(*id, it.0, it.1))
                 .collect(),
             transfers: (0..at_ms % 3).map(transfer).collect(),
+            servers: (0..at_ms % 2).map(served).collect(),
         }
     }
 
     #[test]
     fn where_nothing_changes_nothing_is_told() {
         let before = commons(1, &[(1, 1)], &[(1, 0, 2)]);
-        assert_eq!(commons(4, &[(1, 1)], &[(1, 0, 2)]).since(&before), None);
+        assert_eq!(commons(7, &[(1, 1)], &[(1, 0, 2)]).since(&before), None);
         let change = commons(2, &[(1, 2)], &[(1, 1, 2)]).since(&before).unwrap();
         assert_eq!((change.contents.len(), change.groups.len()), (1, 1));
         // Posts that are the same are not told again.

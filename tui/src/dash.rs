@@ -2,10 +2,12 @@
 
 mod addresses;
 mod asking;
+mod changes;
 pub(crate) mod columns;
 mod connect;
 mod contents;
 pub(crate) mod diagnoses;
+mod exposed;
 pub(crate) mod filter;
 mod flows;
 pub(crate) mod format;
@@ -32,6 +34,7 @@ mod pace;
 mod palette;
 mod prompt;
 mod record;
+mod scrub;
 mod shell;
 mod sort;
 mod stack;

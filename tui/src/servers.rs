@@ -5,16 +5,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use peerway::services::{
-    Rate,
-    tunnel::{Exposed, Offer, ServiceName, Target},
+use peerway::{
+    PeerId,
+    services::{
+        Rate,
+        tunnel::{Exposed, Offer, ServiceName, Target},
+    },
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
     book::{Book, Name},
-    kept::Exposure,
+    kept::{Exposure, KeptLines, State},
     written::Written,
 };
 
@@ -60,6 +63,35 @@ pub(crate) enum Step {
     Exposed { names: Vec<String> },
 }
 
+/// A server that is exposed now, whether it is kept or of a command, and what it is used for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Served {
+    pub(crate) name: String,
+    pub(crate) target: String,
+    /// Peers and groups that may reach it; whoever is let in, if there are none.
+    pub(crate) allow: Vec<String>,
+    pub(crate) limit: Option<String>,
+    /// Whether it is exposed whenever the node runs.
+    pub(crate) kept: bool,
+    /// Of one that is kept, whether it is there.
+    pub(crate) state: Option<State>,
+    pub(crate) reason: Option<String>,
+    /// Who uses it now.
+    pub(crate) clients: Vec<Client>,
+    /// Bytes that came from peers.
+    pub(crate) received: u64,
+    /// Bytes that went to them.
+    pub(crate) sent: u64,
+}
+
+/// A peer that uses a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Client {
+    pub(crate) id: PeerId,
+    /// Its connections and flows.
+    pub(crate) open: usize,
+}
+
 /// The servers of one node; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Servers {
@@ -73,7 +105,7 @@ enum Owner {
     /// The file of what is kept says so.
     Kept(Exposure),
     /// A command that runs.
-    Command,
+    Command(Exposure),
 }
 
 /// Why a server is not exposed.
@@ -109,7 +141,7 @@ impl Servers {
     pub(crate) fn keep(&self, name: &ServiceName, exposure: &Exposure) -> Result<(), ExposeError> {
         let mut owners = self.owners();
         match owners.get(name) {
-            Some(Owner::Command) => return Err(ExposeError::Taken(name.clone())),
+            Some(Owner::Command(_)) => return Err(ExposeError::Taken(name.clone())),
             Some(Owner::Kept(same)) if same == exposure => return Ok(()),
             Some(Owner::Kept(_)) | None => {}
         }
@@ -147,7 +179,7 @@ impl Servers {
             return Err(ExposeError::Taken(taken.clone()));
         }
         for (name, exposure) in &lent {
-            owners.insert(name.clone(), Owner::Command);
+            owners.insert(name.clone(), Owner::Command(exposure.clone()));
             self.expose(name, exposure);
         }
         drop(owners);
@@ -155,6 +187,36 @@ impl Servers {
             servers: self.clone(),
             names: lent.into_keys().collect(),
         })
+    }
+
+    /// All that are exposed now; of those that are kept, how they fare is said there.
+    pub(crate) fn all(&self, kept: Option<&KeptLines>) -> Vec<Served> {
+        let mut used = self.exposed.usage();
+        let owners = self.owners();
+        let all = owners.iter().map(|(name, owner)| {
+            let (exposure, is_kept) = match owner {
+                Owner::Kept(exposure) => (exposure, true),
+                Owner::Command(exposure) => (exposure, false),
+            };
+            let lines = kept.filter(|_| is_kept).map(|kept| &kept.expose);
+            let line = lines.and_then(|lines| lines.iter().find(|it| it.name == name.as_str()));
+            let usage = used.remove(name).unwrap_or_default();
+            let clients = usage.open.into_iter();
+            let allow = exposure.allow.iter();
+            Served {
+                name: name.to_string(),
+                target: exposure.target.to_string(),
+                allow: allow.map(|it| it.as_str().to_owned()).collect(),
+                limit: exposure.limit.map(|limit| limit.to_string()),
+                kept: is_kept,
+                state: line.and_then(|line| line.state),
+                reason: line.and_then(|line| line.reason.clone()),
+                clients: clients.map(|(id, open)| Client { id, open }).collect(),
+                received: usage.from_peers,
+                sent: usage.to_peers,
+            }
+        });
+        all.collect()
     }
 
     fn expose(&self, name: &ServiceName, exposure: &Exposure) {
@@ -234,6 +296,30 @@ mod tests {
         assert!(servers.owners().is_empty(), "of the other nothing is left");
         let _lent = servers.lend([(web.clone(), exposure("80"))]).unwrap();
         assert!(servers.exposed.remove(&web));
+    }
+
+    #[test]
+    fn all_servers_are_told_of_those_of_commands_too() {
+        let (servers, web) = (servers(), "web".parse::<ServiceName>().unwrap());
+        servers.keep(&web, &exposure("81")).unwrap();
+        let ssh = "ssh".parse::<ServiceName>().unwrap();
+        let lent = servers.lend([(ssh, exposure("22"))]).unwrap();
+        let mut kept = KeptLines::default();
+        let line = serde_json::json!({
+            "name": "web", "target": "81", "allow": [], "state": "waiting", "reason": "nobody listens",
+        });
+        kept.expose = vec![serde_json::from_value(line).unwrap()];
+        let told = |servers: &Servers| -> Vec<_> {
+            let all = servers.all(Some(&kept)).into_iter();
+            all.map(|it| (it.name, it.kept, it.state)).collect()
+        };
+        let web = ("web".to_owned(), true, Some(State::Waiting));
+        assert_eq!(
+            told(&servers),
+            [("ssh".to_owned(), false, None), web.clone()]
+        );
+        drop(lent);
+        assert_eq!(told(&servers), [web]);
     }
 
     #[test]

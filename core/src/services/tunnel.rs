@@ -19,6 +19,7 @@ mod request;
 mod splice;
 mod target;
 mod udp;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use proxy::{AssociateCounts, Proxy, ProxyError};
 pub use request::Obstacle;
 pub use target::{Host, ParseTargetError, Target};
 pub use udp::DatagramCounts;
+pub use usage::Usage;
 
 use std::{fmt, str::FromStr};
 

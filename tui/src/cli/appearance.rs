@@ -151,7 +151,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let (theme, own) = (theme_file(folder.path()), keys_file(folder.path()));
         std::fs::write(theme.path(), "begin = \"mono\"\ngood = \"grren\"\n").unwrap();
-        std::fs::write(own.path(), "ping = \"o\"\n").unwrap();
+        std::fs::write(own.path(), "ping = \"i\"\n").unwrap();
         let chosen = Chosen::of(read(&theme, Palette::parse), read(&own, Keys::parse));
         let path = theme.path().display();
         assert_eq!(
@@ -161,7 +161,7 @@ mod tests {
             )
         );
         assert_eq!(chosen.palette, Palette::default());
-        assert_eq!(chosen.keys, Keys::parse("ping = \"o\"\n").unwrap());
+        assert_eq!(chosen.keys, Keys::parse("ping = \"i\"\n").unwrap());
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let file = keys_file(folder.path());
         assert_eq!(read(&file, Keys::parse).unwrap(), Keys::default());
-        std::fs::write(file.path(), "ping = \"o\"\npign = \"p\"\n").unwrap();
+        std::fs::write(file.path(), "ping = \"i\"\npign = \"p\"\n").unwrap();
         let said = read(&file, Keys::parse).unwrap_err().to_string();
         let path = file.path().display();
         assert_eq!(

@@ -19,6 +19,7 @@ use clap::ValueHint;
 use clap::{
     ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{FalseyValueParser, Resettable},
+    error::ContextKind,
     value_parser,
 };
 use clap_complete::ArgValueCandidates;
@@ -94,9 +95,31 @@ pub(super) struct Args {
 impl Args {
     /// What the process was started with; ends it where that cannot be understood.
     pub(super) fn read() -> Self {
-        let matches = without_empty_variables(Self::command()).get_matches();
+        let read = without_empty_variables(Self::command()).try_get_matches();
+        let matches = read.unwrap_or_else(|error| {
+            let again = without_variables(Self::command()).try_get_matches();
+            of_what_was_typed(error, again.err()).exit()
+        });
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
+}
+
+/// The usage of an error has all that was given, also by variables, as if it had to be typed: the same error without them is the better one.
+pub(super) fn of_what_was_typed(error: clap::Error, without: Option<clap::Error>) -> clap::Error {
+    let about = |error: &clap::Error| error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    let is_same = |it: &clap::Error| it.kind() == error.kind() && about(it) == about(&error);
+    let better = without.filter(|it| error.use_stderr() && is_same(it));
+    better.unwrap_or(error)
+}
+
+/// But for what is required, which a variable may be the only one to give.
+pub(super) fn without_variables(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|argument| match argument.is_required_set() {
+            true => argument,
+            false => argument.env(Resettable::Reset),
+        })
+        .mut_subcommands(without_variables)
 }
 
 /// A variable that is set to nothing counts as not set.

@@ -186,7 +186,9 @@ where
 /// What the node shares and which groups it belongs to, each time that it has changed.
 fn own_commons(node: &Node) -> BoxStream<'static, Arc<Commons>> {
     let running = node.desk().journal().running().clone();
-    let lookout = Lookout::new(node.sharing().clone(), node.groups().cloned(), running);
+    let serving = (node.servers().clone(), None);
+    let groups = node.groups().cloned();
+    let lookout = Lookout::new(node.sharing().clone(), groups, running, serving);
     let told = lookout.changes().scan(Commons::default(), |held, change| {
         held.apply(change);
         std::future::ready(Some(Arc::new(held.clone())))

@@ -53,8 +53,23 @@ pub(super) enum FeedError {
     Kept(String),
     #[error("a feed is called {0} here already: name this one otherwise by --as")]
     Taken(String),
-    #[error("no link to a feed: `peerway feed profile` prints it where the feed is written ({0})")]
+    #[error("no link to a feed: `peerway feed profile` prints it where the feed is written")]
+    NoLink,
+    #[error("the link to the feed is damaged: copy all of it")]
+    Damaged,
+    #[error("no link to a feed: {0}")]
     Link(ParseGroupInviteError),
+}
+
+impl FeedError {
+    /// A link to a feed is an invite to a group, which who follows it need not know.
+    fn of_link(error: ParseGroupInviteError) -> Self {
+        match error {
+            ParseGroupInviteError::NoInvite => Self::NoLink,
+            ParseGroupInviteError::Damaged => Self::Damaged,
+            other => Self::Link(other),
+        }
+    }
 }
 
 async fn post(globals: &Globals, args: &FeedPost) -> Result<(), Failure> {
@@ -154,7 +169,7 @@ async fn link(node: &Client, feed: &Feed) -> Result<String, Failure> {
 
 async fn follow(globals: &Globals, args: &FeedFollow) -> Result<(), Failure> {
     // Before a node is run for it.
-    let invite: GroupInvite = args.link.parse().map_err(FeedError::Link)?;
+    let invite: GroupInvite = args.link.parse().map_err(FeedError::of_link)?;
     let id = invite.group().to_string();
     let file = StateDir::open(globals)?.feeds();
     let feeds = file.read()?;
@@ -450,6 +465,18 @@ mod tests {
         assert_keys("feed", &Posted { feed, id, link });
         let followed = false;
         assert_keys("feed", &Unfollowed { feed, followed });
+    }
+
+    #[test]
+    fn a_text_that_leads_to_no_feed_is_said_to_be_no_link_to_one() {
+        let said = |link: &str| {
+            let error = link.parse::<GroupInvite>().unwrap_err();
+            FeedError::of_link(error).to_string()
+        };
+        for link in ["x", "peerway-group1"] {
+            assert!(!said(link).contains("group"), "{}", said(link));
+            assert!(said(link).contains("feed"), "{}", said(link));
+        }
     }
 
     #[test]

@@ -260,8 +260,23 @@ pub(super) fn exposed_row(line: &ExposeLine) -> Vec<String> {
     if let Some(limit) = &line.limit {
         whom.push_str(&format!(", up to {limit}"));
     }
-    let how = how(line.state, line.reason.as_ref());
+    let mut how = how(line.state, line.reason.as_ref());
+    if let Some(used) = used(line) {
+        how.push_str(&format!(", {used}"));
+    }
     vec![line.name.clone(), line.target.clone(), whom, how]
+}
+
+/// By how many a server is used now, and how much; none of one that nobody has used yet.
+fn used(line: &ExposeLine) -> Option<String> {
+    let by = match line.clients.len() {
+        0 if line.received + line.sent == 0 => return None,
+        0 => "used by nobody now".to_owned(),
+        1 => "used by 1 peer".to_owned(),
+        count => format!("used by {count} peers"),
+    };
+    let (received, sent) = (format::bytes(line.received), format::bytes(line.sent));
+    Some(format!("{by}, {received} in, {sent} out"))
 }
 
 pub(super) fn forwarded_row(line: &ForwardLine) -> Vec<String> {
@@ -345,6 +360,9 @@ mod tests {
             limit: Some("20mbit".to_owned()),
             state: Some(State::Ready),
             reason: None,
+            clients: Vec::new(),
+            received: 0,
+            sent: 0,
         };
         let watched = WatchLine {
             folder: "/films".to_owned(),
@@ -374,6 +392,15 @@ mod tests {
         assert_eq!(
             exposed_row(&exposed)[2..],
             ["for anna, up to 20mbit", "ready"]
+        );
+        let used = ExposeLine {
+            received: 2_000,
+            sent: 30_000,
+            ..exposed
+        };
+        assert_eq!(
+            exposed_row(&used)[3],
+            "ready, used by nobody now, 2.0 kB in, 30.0 kB out"
         );
         assert_eq!(
             forwarded_row(&forwarded)[1..],

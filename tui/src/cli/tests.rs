@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use peerway::{RelayUrl, SecretKey, Ticket, services::tunnel::Target};
 
-use super::args::{Args, Command, PeerName};
+use super::args::{Args, Command, PeerName, of_what_was_typed, without_variables};
 use crate::kept::Local;
 
 #[test]
@@ -315,6 +315,46 @@ fn without_a_command_it_is_the_dashboard() {
 fn help_is_no_error() {
     let error = Args::try_parse_from(["peerway", "--help"]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DisplayHelp);
+}
+
+#[test]
+fn the_usage_of_an_error_asks_for_nothing_that_is_set_by_a_variable() {
+    let read = |arguments: &[&str]| {
+        let all = ["peerway"].iter().chain(arguments);
+        Args::command().try_get_matches_from(all).err()
+    };
+    let folder = ["--state-dir", "/tmp/x"];
+    let with = |arguments: &[&'static str]| read(&[arguments, &folder].concat()).unwrap();
+    let said = |arguments: &[&'static str]| {
+        of_what_was_typed(with(arguments), read(arguments)).to_string()
+    };
+    assert!(with(&["ping"]).to_string().contains("--state-dir"));
+    let text = said(&["ping"]);
+    assert!(
+        text.contains("<PEER>") && !text.contains("--state-dir"),
+        "{text}"
+    );
+    let text = said(&["ping", "a", "--nothing"]);
+    assert!(
+        text.contains("--nothing") && !text.contains("--state-dir"),
+        "{text}"
+    );
+    // Another error is none of what was typed.
+    let only = with(&["ping", "a", "--nothing"]);
+    let text = of_what_was_typed(only, read(&["ping"])).to_string();
+    assert!(text.contains("--nothing"), "{text}");
+}
+
+#[test]
+fn what_is_required_may_be_given_by_a_variable_alone_also_where_another_thing_is_missing() {
+    let command = without_variables(Args::command());
+    let forward = command.find_subcommand("forward").unwrap();
+    let variable = |name: &str| {
+        let mut all = forward.get_arguments();
+        all.find(|it| it.get_id() == name).unwrap().get_env()
+    };
+    assert_eq!(variable("listen"), Some("PEERWAY_LISTEN".as_ref()));
+    assert_eq!(variable("fail_fast"), None);
 }
 
 #[test]

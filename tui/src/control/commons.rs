@@ -17,8 +17,7 @@ use super::{
 };
 use crate::commons::{Commons, Lookout};
 
-const FOR_WHOM: &str =
-    "what a computer shares, and what is said in its groups, is shown on that computer alone";
+const FOR_WHOM: &str = "what a computer shares, exposes, and what is said in its groups, is shown on that computer alone";
 
 /// All of it as it is now.
 pub(super) async fn all(
@@ -42,5 +41,6 @@ pub(super) async fn changes(
 fn lookout(control: &Control) -> Lookout {
     let groups = control.groups_of_host().cloned();
     let running = control.desk().journal().running().clone();
-    Lookout::new(control.sharing().clone(), groups, running)
+    let serving = (control.servers().clone(), control.services().ok().cloned());
+    Lookout::new(control.sharing().clone(), groups, running, serving)
 }

@@ -156,13 +156,17 @@ fn every_key_of_what_is_shared_and_said_is_documented_and_no_other() {
     });
     let post = serde_json::json!({"id": "a", "author": id, "sent_ms": 1, "text": "a"});
     let transfer = files::transfer(id);
+    let served = serde_json::json!({
+        "name": "web", "target": "127.0.0.1:80", "allow": ["anna"], "limit": "20mbit", "kept": true, "state": "ready",
+        "reason": "a", "clients": [{"id": id, "open": 1}], "received": 1, "sent": 1,
+    });
     let commons = serde_json::json!({
         "at_ms": 1, "contents": [content], "groups": [{"group": group, "posts": [post]}],
-        "transfers": [transfer],
+        "transfers": [transfer], "servers": [served],
     });
     let change = serde_json::json!({
         "at_ms": 1, "contents": [content], "contents_gone": [Hash::of(b"")], "groups": [group],
-        "posts": {"a": [post]}, "groups_gone": ["a"], "transfers": [transfer],
+        "posts": {"a": [post]}, "groups_gone": ["a"], "transfers": [transfer], "servers": [served],
     });
     let commons: Commons = serde_json::from_value(commons).unwrap();
     let change: CommonsChange = serde_json::from_value(change).unwrap();

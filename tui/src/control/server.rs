@@ -451,11 +451,14 @@ async fn services(
     State(control): State<Control>,
     ConnectInfo(caller): ConnectInfo<Caller>,
 ) -> Result<Json<KeptLines>, Refusal> {
-    Ok(Json(told_to(caller, control.services()?.lines())))
+    let lines = control.services()?.lines();
+    Ok(Json(told_to(&control, caller, lines)))
 }
 
 /// What is in a computer's folders is for who is at it.
-fn told_to(caller: Caller, mut lines: KeptLines) -> KeptLines {
+fn told_to(control: &Control, caller: Caller, mut lines: KeptLines) -> KeptLines {
+    let servers = control.servers().all(None);
+    lines.note_use(&servers);
     if caller.is_from_afar() {
         lines.watch.clear();
     }
@@ -469,7 +472,7 @@ async fn reread_services(
 ) -> Result<Json<KeptLines>, Refusal> {
     let services = control.services()?;
     services.reread().await;
-    Ok(Json(told_to(caller, services.lines())))
+    Ok(Json(told_to(&control, caller, services.lines())))
 }
 
 /// Has the NAT measured anew.

@@ -33,6 +33,7 @@ pub(super) struct Rates {
 pub(super) struct Meters {
     of: BTreeMap<Hash, Meter>,
     transfers: BTreeMap<u64, Meter>,
+    servers: BTreeMap<String, Meter>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,7 @@ struct Meter {
 
 impl Meters {
     pub(super) fn record(&mut self, now: &Commons) {
+        self.record_servers(now);
         let known: BTreeSet<Hash> = now.contents.iter().map(|it| it.hash).collect();
         self.of.retain(|hash, _| known.contains(hash));
         for content in &now.contents {
@@ -76,6 +78,31 @@ impl Meters {
                 meter.moved((came, 0), now.at_ms);
             }
         }
+    }
+
+    fn record_servers(&mut self, now: &Commons) {
+        let is_there = |name: &String| now.servers.iter().any(|it| it.name == *name);
+        self.servers.retain(|name, _| is_there(name));
+        for server in &now.servers {
+            let moved = (server.received, server.sent);
+            let first = Meter {
+                at_ms: now.at_ms,
+                received: moved.0,
+                sent: moved.1,
+                rates: Rates::default(),
+            };
+            let meter = self.servers.entry(server.name.clone()).or_insert(first);
+            if (meter.received, meter.sent) != moved {
+                meter.moved(moved, now.at_ms);
+            }
+        }
+    }
+
+    /// What comes from peers to a server and goes to them, as it is at this time.
+    pub(super) fn of_server(&self, name: &str, now_ms: u64) -> Rates {
+        let meter = self.servers.get(name);
+        let moving = meter.filter(|it| now_ms.saturating_sub(it.at_ms) < STILL_MS);
+        moving.map(|meter| meter.rates).unwrap_or_default()
     }
 
     /// Bytes a second of a transfer, whichever way it goes, as they are at this time.

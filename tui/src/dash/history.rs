@@ -87,6 +87,12 @@ impl History {
         self.peers.get(id)
     }
 
+    /// The round trip to a peer at such a time, milliseconds since the Unix epoch, as long as it is kept.
+    pub(super) fn rtt_at(&self, id: &PeerId, at_ms: u64) -> Option<Duration> {
+        let ago = self.last_s?.checked_sub(at_ms / 1000)?;
+        self.peer(id)?.rtts.ago(usize::try_from(ago).ok()?)
+    }
+
     pub(super) fn peers(&self) -> impl Iterator<Item = (&PeerId, &Track)> {
         self.peers.iter()
     }
@@ -286,6 +292,13 @@ impl Rtts {
     /// In milliseconds.
     fn measured(tenths: u16) -> Option<f32> {
         (tenths != UNMEASURED).then(|| f32::from(tenths) / 10.0)
+    }
+
+    /// What was measured so many seconds before the newest.
+    fn ago(&self, seconds: usize) -> Option<Duration> {
+        let at = self.0.len().checked_sub(seconds.checked_add(1)?)?;
+        let ms = self.0.get(at).copied().and_then(Self::measured)?;
+        Some(Duration::from_secs_f32(ms / 1e3))
     }
 
     /// The last `seconds` in `columns`, the newest last: the mean of each, if any was measured.

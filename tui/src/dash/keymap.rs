@@ -3,7 +3,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use peerway::PathPolicy;
 
-use super::{NetworkRequest, look::Glyphs, map::Toward, sort::Column, tabs::View};
+use super::{NetworkRequest, look::Glyphs, map::Toward, sort::Column, strip::Scrub, tabs::View};
 
 /// What has the keyboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(super) enum Context {
     Flows,
     /// The transfers have it.
     Transfers,
+    /// The servers that are exposed have it.
+    Exposed,
     /// What is known of a transfer is shown.
     Transfer,
     /// What is known of a connection is.
@@ -124,6 +126,8 @@ pub(super) enum Action {
     Recall(Recall),
     Repaint,
     Reverse,
+    /// Through the path history of a page.
+    Scrub(Scrub),
     Share,
     SortBy(Column),
     SortMenu,
@@ -138,6 +142,8 @@ pub(super) enum Action {
     /// Asks what the peer of a flow exposes, for a port to lead there.
     Tunnel,
     View(View),
+    /// Events that are longer than a line in several, or cut off.
+    Wrap,
     Zoom(Zoom),
 }
 
@@ -260,12 +266,16 @@ impl Group {
             | Action::Move(_)
             | Action::NextPanel
             | Action::PreviousPanel
+            | Action::Scrub(_)
             | Action::Toward(_)
             | Action::View(_) => Self::Moving,
-            Action::Ask(_) | Action::Callers | Action::Connect | Action::Details | Action::Open => {
-                Self::Peers
-            }
-            Action::CancelTransfer | Action::Hold | Action::Tunnel => Self::Transfers,
+            Action::Ask(_)
+            | Action::Callers
+            | Action::Connect
+            | Action::Details
+            | Action::Open
+            | Action::Tunnel => Self::Peers,
+            Action::CancelTransfer | Action::Hold => Self::Transfers,
             Action::Book
             | Action::Expand
             | Action::FaultsOnly
@@ -285,6 +295,7 @@ impl Group {
             | Action::ToggleMask
             | Action::ToggleScale
             | Action::ToggleTree
+            | Action::Wrap
             | Action::Zoom(_) => Self::Looking,
             Action::Chord(Chord::Copy) | Action::Copy(_) => Self::Copying,
             Action::Accept
@@ -387,6 +398,8 @@ impl Key {
             (KeyCode::Char(c), false) => return c.to_string(),
             (KeyCode::Up, _) => glyphs.up,
             (KeyCode::Down, _) => glyphs.down,
+            (KeyCode::Left, _) => glyphs.left,
+            (KeyCode::Right, _) => glyphs.right,
             (KeyCode::PageUp, _) => "PgUp",
             (KeyCode::PageDown, _) => "PgDn",
             (KeyCode::BackTab, _) => "Shift-Tab",
@@ -447,7 +460,7 @@ use Context as C;
 /// What can have the focus.
 #[rustfmt::skip]
 const PANELS: &[Context] = &[
-    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events,
+    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Transfers, C::Exposed, C::Map, C::Members, C::Links, C::Events,
     C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts,
 ];
 const LIST: &[Context] = &[
@@ -457,6 +470,7 @@ const LIST: &[Context] = &[
     C::Network,
     C::Flows,
     C::Transfers,
+    C::Exposed,
     C::Map,
     C::Members,
     C::Links,
@@ -468,9 +482,15 @@ const LIST: &[Context] = &[
     C::Posts,
     C::Details,
 ];
+/// The keys of a page's peer come before these there.
+#[rustfmt::skip]
+const LIST_BUT_PAGE: &[Context] = &[
+    C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Exposed, C::Map, C::Members, C::Links, C::Events,
+    C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts, C::Details,
+];
 #[rustfmt::skip]
 const MOVING: &[Context] = &[
-    C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events, C::Details,
+    C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Exposed, C::Map, C::Members, C::Links, C::Events, C::Details,
     C::Help, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts,
 ];
 const OVER: &[Context] = &[
@@ -483,7 +503,7 @@ const OVER: &[Context] = &[
 ];
 #[rustfmt::skip]
 const CALM: &[Context] = &[
-    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events,
+    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Transfers, C::Exposed, C::Map, C::Members, C::Links, C::Events,
     C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts, C::Details, C::Transfer, C::Flow, C::Stranger, C::Share,
     C::Help,
 ];
@@ -494,6 +514,7 @@ const EVERYWHERE: &[Context] = &[
     C::Network,
     C::Flows,
     C::Transfers,
+    C::Exposed,
     C::Map,
     C::Members,
     C::Links,
@@ -551,7 +572,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(ENTER, &[C::Members, C::Links, C::Events, C::Holders, C::Fellows, C::Posts], Action::Open, None, Some("peer")),
     bind(ENTER, &[C::Shares, C::Groups], Action::Open, None, Some("open")),
     bind(ENTER, PEER, Action::Open, Some("the page of the selected peer"), Some("open")),
-    bind(ENTER, &[C::Transfers, C::Flows], Action::Open, Some("what is known of a transfer or a connection; again, the peer at its other end"), Some("details")),
+    bind(ENTER, &[C::Transfers, C::Flows, C::Exposed], Action::Open, Some("what is known of a transfer, a connection or an exposed server; again, the peer at its other end"), Some("details")),
     bind(W, PEER, Action::Details, Some("why the selected peer is reached as it is"), Some("why")),
     bind(W, &[C::Details], Action::Details, None, None),
     bind(ENTER, &[C::Details], Action::Open, None, Some("open")),
@@ -569,11 +590,12 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(K, &[C::Map], Action::Toward(Toward::Up), None, None),
     bind(&[char('l'), key(KeyCode::Right)], &[C::Map], Action::Toward(Toward::Right), None, Some("right")),
     bind(&[char('t')], &[C::Map], Action::ToggleTree, Some("the map as rings or as a tree"), Some("tree")),
-    bind(J, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Down), Some("the next peer, or older events"), None),
-    bind(K, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
+    bind(J, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Exposed, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Down), Some("the next peer, or older events"), None),
+    bind(K, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Transfers, C::Exposed, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
     bind(&[char(']'), char('j'), key(KeyCode::Down)], &[C::Page], Action::Move(Step::Down), Some("the next peer, on a page"), Some("next")),
     bind(&[char('['), char('k'), key(KeyCode::Up)], &[C::Page], Action::Move(Step::Up), Some("the previous peer, on a page"), Some("previous")),
     bind(&[char('l')], &[C::Events], Action::Level, Some("events: all, those of paths, warnings alone"), Some("level")),
+    bind(W, &[C::Events], Action::Wrap, Some("events that are longer than a line in several, or cut off"), None),
     bind(&[char('t')], &[C::Events], Action::Follow, Some("follow the events again"), None),
     bind(J, &[C::Events], Action::Move(Step::Down), None, Some("older")),
     bind(K, &[C::Events], Action::Move(Step::Up), None, Some("newer")),
@@ -593,26 +615,31 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[key(KeyCode::PageDown)], MOVING, Action::Move(Step::PageDown), Some("a page down"), None),
     bind(&[key(KeyCode::PageUp)], MOVING, Action::Move(Step::PageUp), Some("a page up"), None),
     bind(TAB, PANELS, Action::NextPanel, Some("the next panel; in a view of one panel, the next view"), Some("next panel")),
-    bind(&[char('c')], LIST, Action::Connect, Some("connect: paste a ticket or an id"), Some("connect")),
+    bind(&[char('c')], LIST_BUT_PAGE, Action::Connect, Some("connect: paste a ticket or an id"), Some("connect")),
     bind(&[char('/')], &[C::Map, C::Events], Action::Filter, None, Some("filter")),
     bind(BACK_TAB, PANELS, Action::PreviousPanel, Some("the panel or view before"), None),
-    bind(&[char('f'), char(' ')], LIST, Action::Freeze, Some("freeze the screen, or let it run again"), Some("freeze")),
+    bind(&[char('f'), char(' ')], LIST_BUT_PAGE, Action::Freeze, Some("freeze the screen, or let it run again"), Some("freeze")),
     bind(&[char('p')], ON_PEER, Action::Ask(Ask::Ping), Some("ping it five times"), Some("ping")),
     bind(&[char('P')], ON_PEER, Action::Ask(Ask::UntilDirect), Some("ping it until it is direct"), None),
     bind(&[char('R')], ON_PEER, Action::Ask(Ask::Retry), Some("look for a direct path now"), Some("retry direct")),
     bind(&[char('r')], ON_PEER, Action::Ask(Ask::NextPolicy), Some("keep it to relays, then to direct paths, then to neither"), Some("policy")),
+    bind(&[key(KeyCode::Left)], &[C::Page, C::Pairs], Action::Scrub(Scrub::Earlier), Some("back in the path history of a page: how the peer was reached then, and why"), Some("history")),
+    bind(&[key(KeyCode::Right)], &[C::Page, C::Pairs], Action::Scrub(Scrub::Later), Some("on in it, until now; Esc goes there at once"), None),
     bind(&[char('p')], &[C::Pairs], Action::Ask(Ask::ProbePair), Some("probe the selected address of the page"), Some("probe this pair")),
     bind(&[char('F')], &[C::Pairs], Action::Ask(Ask::ForcePair), Some("send by the selected address of the page alone, or by the best again"), Some("force this pair")),
     bind(&[char('x')], &[C::Pairs], Action::Ask(Ask::DropPair), Some("leave that address alone, until a direct path is looked for"), Some("drop pair")),
     bind(&[char('R')], &[C::Pairs], Action::Ask(Ask::Retry), None, Some("retry direct")),
+    bind(&[char('o')], ON_PEER, Action::Tunnel, Some("what the peer exposes to this node; Enter opens a tunnel: a port of this computer that leads there"), Some("services")),
     bind(&[char('a')], ON_PEER, Action::Ask(Ask::Name), Some("give it a name in the address book"), None),
     bind(&[char('x')], ON_PEER, Action::Ask(Ask::Disconnect), Some("end all connections with it, after a second key"), Some("disconnect")),
     bind(&[char('b')], ON_PEER, Action::Ask(Ask::Block), Some("block it in the address book, or let a blocked one in again, after a second key"), None),
+    bind(&[char('c')], &[C::Page], Action::Connect, None, Some("connect")),
+    bind(&[char('f'), char(' ')], &[C::Page], Action::Freeze, None, Some("freeze")),
     bind(&[char('A')], PANELS, Action::Callers, Some("who called and was not let in: let one in"), None),
     bind(&[char('n')], &[C::Network], Action::Network(NetworkRequest::Measure), Some("measure the NAT anew, in the network view"), Some("new report")),
     bind(&[char('u')], &[C::Network], Action::Network(NetworkRequest::RenewMappings), Some("have the router asked anew for its forwarded port, there too"), Some("renew mapping")),
     bind(&[char('h')], &[C::Network], Action::Homes, Some("prefer one of the relays as home, there too"), Some("home")),
-    bind(&[char('o')], &[C::Transfers, C::Flows, C::Transfer, C::Flow], Action::Tunnel, Some("open a tunnel: a port of this computer that leads to a service of the peer"), Some("open tunnel")),
+    bind(&[char('o')], &[C::Transfers, C::Flows, C::Transfer, C::Flow], Action::Tunnel, None, Some("open tunnel")),
     bind(ENTER, &[C::Services], Action::Accept, None, Some("lead a port there")),
     bind(J, &[C::Services], Action::Move(Step::Down), None, Some("down")),
     bind(K, &[C::Services], Action::Move(Step::Up), None, Some("up")),
@@ -643,7 +670,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('S')], &[C::Sort], Action::Reverse, None, Some("reverse")),
     bind(&[char('B')], &[C::Peers], Action::Book, Some("all of the address book below the peers, in their view, or not"), Some("book")),
     bind(&[char('!')], &[C::Peers], Action::FaultsOnly, Some("only peers with a fault: neither direct nor idle"), None),
-    bind(&[char('e')], &[C::Peers, C::Page, C::Pairs, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
+    bind(&[char('e')], &[C::Peers, C::Page, C::Pairs, C::Flows, C::Transfers, C::Exposed, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
     bind(&[char('+'), char('=')], PANELS, Action::Zoom(Zoom::In), Some("shorter time in the charts"), None),
     bind(&[char('-')], PANELS, Action::Zoom(Zoom::Out), Some("longer time in the charts"), None),
     bind(&[char('L')], PANELS, Action::ToggleScale, Some("charts by their logarithm, which shows little beside much, or as they are"), None),
@@ -668,7 +695,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(ENTER, &[C::Name], Action::Accept, None, Some("name")),
     bind(&[char('y'), key(KeyCode::Enter)], &[C::Sure], Action::Accept, None, Some("yes")),
     bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, None, Some("quit")),
-    bind(ESC, &[C::Peers, C::Network, C::Flows, C::Transfers, C::Map, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
+    bind(ESC, &[C::Peers, C::Network, C::Flows, C::Transfers, C::Exposed, C::Map, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
     bind(ESC, &[C::Filter], Action::Back, None, Some("clear")),
     bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Callers, C::Homes, C::Services, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
     bind(&[char('q')], CALM, Action::Quit, Some("quit"), Some("quit")),

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What a file may give other keys, as it calls it. Movement, Enter, Esc, ^C and what follows the first key of two stay as they are.
-const NAMES: [(&str, Action); 51] = [
+const NAMES: [(&str, Action); 52] = [
     ("overview", Action::View(View::Overview)),
     ("peers", Action::View(View::Peers)),
     ("network", Action::View(View::Network)),
@@ -49,6 +49,7 @@ const NAMES: [(&str, Action); 51] = [
     ("tree", Action::ToggleTree),
     ("level", Action::Level),
     ("follow", Action::Follow),
+    ("wrap", Action::Wrap),
     ("freeze", Action::Freeze),
     ("command", Action::Prompt),
     ("share", Action::Share),
@@ -264,9 +265,9 @@ mod tests {
 
     #[test]
     fn a_file_changes_the_keys_that_it_names() {
-        let keys = Keys::parse("ping = [\"o\", \"F5\"]\nshare = []\n").unwrap();
+        let keys = Keys::parse("ping = [\"i\", \"F5\"]\nshare = []\n").unwrap();
         let of = |event| keys.find(Context::Peers, &event);
-        assert_eq!(of(pressed('o')), Some(Action::Ask(Ask::Ping)));
+        assert_eq!(of(pressed('i')), Some(Action::Ask(Ask::Ping)));
         assert_eq!(
             of(KeyEvent::from(KeyCode::F(5))),
             Some(Action::Ask(Ask::Ping))

@@ -33,6 +33,8 @@ pub(super) enum Panel {
     Flows,
     /// Files that come and go.
     Transfers,
+    /// Servers that peers may use.
+    Exposed,
     Map,
     /// Members of groups.
     Members,
@@ -71,6 +73,7 @@ pub(super) struct Areas {
     pub(super) page: Option<PageAreas>,
     pub(super) flows: Option<Rect>,
     pub(super) transfers: Option<Rect>,
+    pub(super) exposed: Option<Rect>,
     pub(super) map: Option<Rect>,
     pub(super) members: Option<Rect>,
     pub(super) links: Option<Rect>,
@@ -103,6 +106,8 @@ pub(super) struct Wanted {
     pub(super) flows: bool,
     /// Transfers that go on.
     pub(super) transfers: usize,
+    /// Servers that are exposed.
+    pub(super) exposed: usize,
     /// Rows of the pairs' table, on a page.
     pub(super) pairs: usize,
     /// Events that are listed, up to what a page shows.
@@ -248,6 +253,10 @@ impl Areas {
                 transfers: Some(body),
                 ..self
             },
+            Panel::Exposed => Self {
+                exposed: Some(body),
+                ..self
+            },
             Panel::Map => Self {
                 map: Some(body),
                 ..self
@@ -287,23 +296,30 @@ impl Areas {
         }
     }
 
-    /// Transfers above the connections that carry them, if there are any; with less room what has the focus.
+    /// Transfers above the connections that carry them, and what is exposed below, if there are any; with less room what has the focus.
     fn flows(self, body: Rect, wanted: Wanted) -> Self {
         const HEADED: u16 = 3;
-        if wanted.transfers == 0 {
+        if wanted.transfers + wanted.exposed == 0 {
             return self.single(body, Panel::Flows);
         }
-        if body.height < 4 * HEADED {
+        let has_both = wanted.transfers > 0 && wanted.exposed > 0;
+        let least = if has_both { 5 * HEADED } else { 4 * HEADED };
+        if wanted.expanded || body.height < least {
             return self.single(body, wanted.focus);
         }
-        let rows = u16::try_from(wanted.transfers).unwrap_or(u16::MAX);
-        let height = rows.saturating_add(HEADED).min(body.height / 2);
-        let [transfers, flows] = body.layout(&Layout::vertical([
-            Constraint::Length(height),
+        let height = |rows: usize, most: u16| match u16::try_from(rows) {
+            Ok(0) => 0,
+            rows => rows.unwrap_or(u16::MAX).saturating_add(HEADED).min(most),
+        };
+        let most = body.height / if has_both { 3 } else { 2 };
+        let [transfers, flows, exposed] = body.layout(&Layout::vertical([
+            Constraint::Length(height(wanted.transfers, most)),
             Constraint::Fill(1),
+            Constraint::Length(height(wanted.exposed, most)),
         ]));
         Self {
-            transfers: Some(transfers),
+            transfers: (wanted.transfers > 0).then_some(transfers),
+            exposed: (wanted.exposed > 0).then_some(exposed),
             ..self.single(flows, Panel::Flows)
         }
     }
@@ -437,6 +453,7 @@ impl Areas {
             Panel::Pairs => (self.page.and_then(|page| page.pairs), 1),
             Panel::Flows => (self.flows, 1),
             Panel::Transfers => (self.transfers, 1),
+            Panel::Exposed => (self.exposed, 1),
             Panel::Members => (self.members, 1),
             Panel::Links => (self.links, 1),
             Panel::Shares => (self.shares, 1),

@@ -19,13 +19,17 @@ use tui_input::Input;
 
 use crate::{Commons, printable::printable};
 
+use absent::Table;
+
 use super::{
     Outage, People, Request,
     asking::Pongs,
+    changes::Changes,
     columns::Columns,
     connect::Connect,
     contents::{self, Meters},
     diagnoses::{self, Jump},
+    exposed,
     filter::{self, About, Filter, FilterError},
     flows::{flows, has_flows},
     group,
@@ -38,6 +42,7 @@ use super::{
     look::{Look, Role},
     note::note_lines,
     prompt::{Known, Prompt},
+    scrub,
     sort::Sort,
     stack::Scale,
     tabs::View,
@@ -74,6 +79,8 @@ pub(super) struct Model {
     pub(super) view: View,
     /// Whose page is open in the peers view.
     pub(super) page: Option<PeerId>,
+    /// What the history of that page shows, milliseconds since the Unix epoch, if not now.
+    pub(super) moment: Option<u64>,
     pub(super) focus: Panel,
     pub(super) expanded: bool,
     /// Peers that are shown, in order, as positions in the snapshot.
@@ -86,6 +93,8 @@ pub(super) struct Model {
     /// Of the events, the newest is the first row.
     pub(super) events: List,
     pub(super) level: Level,
+    /// Events that are longer than a line take several.
+    pub(super) wraps: bool,
     pub(super) pairs: List,
     pub(super) flows: List,
     /// Where this computer's ports lead: to services of peers, by peer and name.
@@ -93,6 +102,7 @@ pub(super) struct Model {
     /// Transfers, of which the selected one stays selected wherever its row goes.
     pub(super) transfers: List,
     pub(super) transfer: Option<u64>,
+    pub(super) exposed: List,
     /// The first line of the network's report.
     pub(super) network: List,
     /// Members of groups, and the links between them.
@@ -137,8 +147,7 @@ pub(super) struct Model {
     pub(super) faults_only: bool,
     /// The view of peers has all of the address book.
     pub(super) book: bool,
-    /// Those of it whom the node has nothing to do with, as the table shows them below the others.
-    absent: Vec<PeerSnapshot>,
+    table: Table,
     pub(super) notice: Option<Notice>,
     /// The answers to the last ping.
     pub(super) ping: Option<Pongs>,
@@ -168,6 +177,7 @@ pub(super) struct Data {
     pub(super) commons: Option<Arc<Commons>>,
     pub(super) meters: Meters,
     pub(super) history: History,
+    pub(super) changes: Changes,
     pub(super) trails: Trails,
     pub(super) twins: Twins,
     pub(super) events: VecDeque<Event>,
@@ -252,6 +262,7 @@ impl Data {
             commons: None,
             meters: Meters::default(),
             history,
+            changes: Changes::default(),
             trails,
             events: VecDeque::new(),
             jump: None,
@@ -267,7 +278,7 @@ impl Model {
         utc_offset_s: i32,
         first: Arc<NodeSnapshot>,
     ) -> Self {
-        let mut model = Self {
+        let model = Self {
             look,
             keys: options.keys.clone(),
             title: options.title.clone(),
@@ -286,6 +297,7 @@ impl Model {
             frozen: None,
             view: View::default(),
             page: None,
+            moment: None,
             focus: Panel::Peers,
             expanded: false,
             rows: Vec::new(),
@@ -294,11 +306,13 @@ impl Model {
             top: 0,
             events: List::default(),
             level: Level::default(),
+            wraps: false,
             pairs: List::default(),
             flows: List::default(),
             tunnels: BTreeMap::new(),
             transfers: List::default(),
             transfer: None,
+            exposed: List::default(),
             network: List::default(),
             members: List::default(),
             links: List::default(),
@@ -330,7 +344,7 @@ impl Model {
             diagnoses: Vec::new(),
             faults_only: false,
             book: false,
-            absent: Vec::new(),
+            table: Table::default(),
             notice: None,
             ping: None,
             given: None,
@@ -343,8 +357,12 @@ impl Model {
             stopped: false,
             dirty: true,
         };
-        model.arrange();
-        model
+        model.arranged()
+    }
+
+    fn arranged(mut self) -> Self {
+        self.arrange();
+        self
     }
 
     /// The address book has changed.
@@ -415,6 +433,7 @@ impl Model {
     pub(super) fn record(&mut self, snapshot: Arc<NodeSnapshot>) {
         let jump = Jump::between(&self.live.snapshot, &snapshot);
         self.live.jump = jump.or(self.live.jump);
+        self.live.changes.record(&self.live.snapshot, &snapshot);
         self.live.history.record(&snapshot);
         self.live.trails.record(&snapshot);
         self.live.twins = Twins::of(&snapshot);
@@ -448,7 +467,8 @@ impl Model {
         if is_loss {
             self.diagnoses = diagnoses::of(self);
         }
-        if self.events.at > 0 && !self.is_frozen() && is_listed {
+        let stays = self.events.at > 0 || self.moment.is_some();
+        if stays && !self.is_frozen() && is_listed {
             self.events.at += 1;
             self.events.top += 1;
         }
@@ -482,9 +502,10 @@ impl Model {
             focus: self.focus,
             expanded: self.expanded,
             details: matches!(self.overlay, Some(Overlay::Details)),
-            rows: self.data().snapshot.peers.len() + self.absent.len(),
+            rows: self.data().snapshot.peers.len() + self.absent(),
             flows: has_flows(&self.data().snapshot),
             transfers: transfers::all(self.data()).len(),
+            exposed: exposed::all(self.data()).len(),
             pairs: self.page_peer().map_or(0, |peer| peer.pairs.len()),
             events: self
                 .page
@@ -535,6 +556,7 @@ impl Model {
                 Panel::Network => Context::Network,
                 Panel::Flows => Context::Flows,
                 Panel::Transfers => Context::Transfers,
+                Panel::Exposed => Context::Exposed,
                 Panel::Map => Context::Map,
                 Panel::Members => Context::Members,
                 Panel::Links => Context::Links,
@@ -568,6 +590,7 @@ impl Model {
     pub(super) fn go_to(&mut self, view: View) {
         self.view = view;
         self.page = None;
+        self.moment = None;
         self.stranger = None;
         self.expanded = false;
         self.focus = self.panels().first().copied().unwrap_or(Panel::Peers);
@@ -620,6 +643,10 @@ impl Model {
                 let count = transfers::all(self.data()).len();
                 Some((&mut self.transfers, count))
             }
+            Panel::Exposed => {
+                let count = exposed::all(self.data()).len();
+                Some((&mut self.exposed, count))
+            }
             Panel::Members => {
                 let count = group::members(self).len();
                 Some((&mut self.members, count))
@@ -654,9 +681,7 @@ impl Model {
         match self.page {
             Some(_) => &[Panel::Page, Panel::Pairs, Panel::Events],
             None if self.view == View::Map && !group::is_shared(self.data()) => &[Panel::Map],
-            None if self.view == View::Flows && transfers::all(self.data()).is_empty() => {
-                &[Panel::Flows]
-            }
+            None if self.view == View::Flows => self.panels_of_flows(),
             None => self.view.panels(),
         }
     }
@@ -680,6 +705,7 @@ impl Model {
         self.arrange_rows();
         self.diagnoses = diagnoses::of(self);
         self.arrange_groups();
+        scrub::keep(self);
         let areas = self.areas(self.screen).unwrap_or_default();
         let height = areas.peer_rows().max(1);
         self.top = self
@@ -735,6 +761,7 @@ impl Model {
             | Panel::Network
             | Panel::Flows
             | Panel::Transfers
+            | Panel::Exposed
             | Panel::Map => About::Peers,
         }
     }

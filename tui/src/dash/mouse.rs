@@ -11,6 +11,7 @@ use super::{
     model::{Model, Overlay},
     msg::Effect,
     open::open,
+    scrub,
     sort::Column,
     tabs::View,
     update::{press, step_by},
@@ -29,6 +30,8 @@ enum Target {
     Row(usize),
     /// A row of another list, from the first one on the screen.
     Line(Panel, usize),
+    /// So many columns from the left border of the path history.
+    Moment(u16),
     Panel(Panel),
 }
 
@@ -94,6 +97,7 @@ fn click(model: &mut Model, target: Target, now: Duration, effects: &mut Vec<Eff
                 open(model, now);
             }
         }
+        Target::Moment(column) => scrub::point(model, column),
         Target::Panel(panel) => model.focus = panel,
     }
 }
@@ -128,10 +132,21 @@ fn target(model: &Model, at: Position) -> Option<Target> {
     if let Some(area) = areas.peers.filter(|area| area.contains(at)) {
         return Some(in_table(model, area, at));
     }
+    let strip = areas.page.as_ref().and_then(|page| page.strip);
+    if let Some(strip) = strip.filter(|strip| strip.contains(at)) {
+        return Some(Target::Moment(at.x - strip.x));
+    }
     let panel = panel_at(model, at)?;
     let line = areas.list(panel).and_then(|rows| {
-        rows.contains(at)
-            .then(|| usize::from(at.y.saturating_sub(rows.y)))
+        let line = usize::from(at.y.saturating_sub(rows.y));
+        match (rows.contains(at), panel) {
+            (false, _) => None,
+            (true, Panel::Events) if model.wraps => {
+                let place = view::event_at(model, rows, line)?;
+                Some(place.saturating_sub(model.events.top))
+            }
+            (true, _) => Some(line),
+        }
     });
     Some(line.map_or(Target::Panel(panel), |line| Target::Line(panel, line)))
 }
@@ -162,6 +177,7 @@ fn panel_at(model: &Model, at: Position) -> Option<Panel> {
         (areas.events, Panel::Events),
         (areas.flows, Panel::Flows),
         (areas.transfers, Panel::Transfers),
+        (areas.exposed, Panel::Exposed),
         (areas.map, Panel::Map),
         (areas.members, Panel::Members),
         (areas.links, Panel::Links),

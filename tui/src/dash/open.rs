@@ -2,25 +2,29 @@
 
 use std::time::Duration;
 
-use peerway::PeerId;
+use peerway::{Event, PeerId};
 
 use super::{
-    contents,
+    contents, exposed,
     flows::flows,
     group, joined,
     layout::Panel,
     look::Role,
     model::{Model, Overlay},
-    transfers,
+    scrub, transfers,
     update::notify,
 };
 
 /// The page of the peer that the selected row is about.
 pub(super) fn open(model: &mut Model, now: Duration) {
+    let event = selected_event(model).filter(|_| model.focus == Panel::Events);
+    let happened = event.map(|event| event.at_ms);
     let peer = match model.focus {
-        Panel::Flows | Panel::Transfers => {
+        Panel::Flows | Panel::Transfers | Panel::Exposed => {
             let is_there = if model.focus == Panel::Transfers {
                 transfers::selected(model).is_some()
+            } else if model.focus == Panel::Exposed {
+                exposed::selected(model).is_some()
             } else {
                 !flows(&model.data().snapshot).is_empty()
             };
@@ -29,10 +33,7 @@ pub(super) fn open(model: &mut Model, now: Duration) {
             }
             return;
         }
-        Panel::Events => {
-            let event = model.listed_events().nth(model.events.at);
-            event.and_then(|event| event.kind.peer())
-        }
+        Panel::Events => selected_event(model).and_then(|event| event.kind.peer()),
         Panel::Members => {
             let members = group::members(model);
             members.get(model.members.at).map(|member| member.it.id)
@@ -72,12 +73,21 @@ pub(super) fn open(model: &mut Model, now: Duration) {
     }
     model.select(peer);
     model.open_page();
+    if let Some(at_ms) = happened {
+        scrub::go_to_event(model, at_ms);
+    }
+}
+
+fn selected_event(model: &Model) -> Option<&Event> {
+    model.listed_events().nth(model.events.at)
 }
 
 /// The page of the peer at the other end of the selected flow.
 pub(super) fn open_other_end(model: &mut Model, now: Duration) {
     let peer = if model.focus == Panel::Transfers {
         transfers::selected(model).and_then(|it| it.peer)
+    } else if model.focus == Panel::Exposed {
+        exposed::first_client(model)
     } else {
         let flows = flows(&model.data().snapshot);
         flows.get(model.flows.at).map(|(peer, _)| peer.id)
@@ -86,6 +96,10 @@ pub(super) fn open_other_end(model: &mut Model, now: Duration) {
         Some(peer) if model.data().snapshot.peer(peer).is_some() => {
             model.select(peer);
             model.open_page();
+        }
+        None if model.focus == Panel::Exposed => {
+            let text = "nobody uses it now".to_owned();
+            notify(model, text, Role::Info, now);
         }
         Some(_) | None => {
             let text = "it comes from many, or from whom there is no link: 7 shows with whom";

@@ -548,6 +548,7 @@ mod tests {
             | Action::PreviousPanel
             | Action::Prompt
             | Action::Recall(_)
+            | Action::Scrub(_)
             | Action::Toward(_)
             | Action::Zoom(Zoom::In | Zoom::Out) => return None,
             Action::Ask(ask) => match ask {
@@ -597,6 +598,7 @@ mod tests {
             Action::ToggleScale => "logarithm",
             Action::ToggleTree => "tree",
             Action::Tunnel => "services",
+            Action::Wrap => "wrap",
             Action::View(view) => {
                 let order = Order::Do(Action::View(view));
                 let is_it = |word: &&str| read(word, &known()) == Ok(Some(order.clone()));

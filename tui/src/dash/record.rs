@@ -87,6 +87,9 @@ impl<W: Write> Recorder<W> {
         for transfer in commons.transfers.iter_mut().filter(|_| masked) {
             transfer.folder = None;
         }
+        for server in commons.servers.iter_mut().filter(|_| masked) {
+            server.target = "hidden".to_owned();
+        }
         let value = self.masked(&commons, masked)?;
         self.write(&Line::Commons(value))
     }
@@ -323,7 +326,7 @@ mod tests {
             let is_same = last == Recorded::Commons(Box::new((*commons(1)).clone()));
             assert_eq!(is_same, !masked);
             let text = std::fs::read_to_string(&path).unwrap();
-            for private in ["/home/anna", "192.0.2.7 "] {
+            for private in ["/home/anna", "192.0.2.7 ", "27015"] {
                 assert_eq!(text.contains(private), !masked, "{private}");
             }
         }

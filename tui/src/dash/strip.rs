@@ -19,6 +19,13 @@ pub(super) struct Way {
     pub(super) relay: Option<RelayUrl>,
 }
 
+/// Where to in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scrub {
+    Earlier,
+    Later,
+}
+
 /// The last part of a peer's trail.
 #[derive(Debug)]
 pub(super) struct Strip<'a> {
@@ -72,10 +79,70 @@ impl<'a> Strip<'a> {
         }
     }
 
+    /// When a cell of so many begins.
+    fn begin(&self, column: usize, columns: usize) -> u64 {
+        let span = self.to_ms.saturating_sub(self.from_ms);
+        self.from_ms + span * column as u64 / columns.max(1) as u64
+    }
+
+    /// The cell of so many in which a moment is.
+    pub(super) fn cell_of(&self, at_ms: u64, columns: usize) -> usize {
+        let begun = |column: &usize| self.begin(*column, columns) <= at_ms;
+        (0..columns).rev().find(begun).unwrap_or_default()
+    }
+
+    /// The moment that a cell of so many shows.
+    pub(super) fn moment_of(&self, column: usize, columns: usize) -> u64 {
+        let (from, to) = (self.begin(column, columns), self.begin(column + 1, columns));
+        let began = self.phases.iter().map(|(phase, _)| phase.since_ms);
+        began
+            .rev()
+            .find(|at| (from..to).contains(at))
+            .unwrap_or(from)
+            .max(self.first_ms())
+    }
+
+    /// How the peer was reached at a moment, and when that ended; none for what goes on.
+    pub(super) fn phase_at(&self, at_ms: u64) -> Option<(&'a Phase, Option<u64>)> {
+        let begun = self
+            .phases
+            .iter()
+            .rposition(|(phase, _)| phase.since_ms <= at_ms);
+        let at = begun.unwrap_or_default();
+        let (phase, end) = self.phases.get(at)?;
+        Some((phase, (at + 1 < self.phases.len()).then_some(*end)))
+    }
+
+    /// A cell of so many on from a moment, or less where a phase begins before that: none is left out, however short it was. None is now.
+    pub(super) fn step(&self, at_ms: Option<u64>, way: Scrub, columns: usize) -> Option<u64> {
+        let span = self.to_ms.saturating_sub(self.from_ms);
+        let cell = (span / columns.max(1) as u64).max(1);
+        let mut began = self.phases.iter().map(|(phase, _)| phase.since_ms);
+        match way {
+            Scrub::Earlier => {
+                let from = at_ms.unwrap_or(self.to_ms);
+                match began.rev().find(|at| *at < from) {
+                    Some(last) => Some(from.saturating_sub(cell).max(last).max(self.first_ms())),
+                    None => at_ms,
+                }
+            }
+            Scrub::Later => {
+                let from = at_ms?;
+                let next = began.find(|at| *at > from).unwrap_or(u64::MAX);
+                Some(next.min(from.saturating_add(cell))).filter(|at| *at < self.to_ms)
+            }
+        }
+    }
+
+    /// The first moment of which it is known how the peer was reached.
+    pub(super) fn first_ms(&self) -> u64 {
+        let first = self.phases.first().map(|(phase, _)| phase.since_ms);
+        first.unwrap_or(self.from_ms).max(self.from_ms)
+    }
+
     /// The way of each of so many cells; a phase that began in a cell is seen there, however short it was.
     pub(super) fn cells(&self, columns: usize) -> Vec<Option<Way>> {
-        let span = self.to_ms.saturating_sub(self.from_ms);
-        let at = |column: usize| self.from_ms + span * column as u64 / columns.max(1) as u64;
+        let at = |column: usize| self.begin(column, columns);
         (0..columns)
             .map(|column| {
                 let (from, to) = (at(column), at(column + 1));

@@ -60,7 +60,7 @@ impl View {
             Self::Overview => &[Panel::Peers, Panel::Events],
             Self::Peers => &[Panel::Peers],
             Self::Network => &[Panel::Network],
-            Self::Flows => &[Panel::Transfers, Panel::Flows],
+            Self::Flows => &[Panel::Transfers, Panel::Flows, Panel::Exposed],
             Self::Map => &[Panel::Map, Panel::Members, Panel::Links],
             Self::Events => &[Panel::Events],
             Self::Shares => &[Panel::Shares, Panel::Holders],

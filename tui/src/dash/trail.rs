@@ -1,6 +1,9 @@
 //! How peers were reached so far: phases out of the events, and out of snapshots where events were missed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use peerway::{
     Cause, Event, EventKind, Explanation, NodeSnapshot, PathInfo, PeerId, PeerSnapshot, PeerState,
@@ -26,8 +29,13 @@ pub(super) struct Phase {
     pub(super) since_ms: u64,
     pub(super) kind: Standing,
     pub(super) path: Option<PathInfo>,
+    /// The round trip when it began, if it was known.
+    pub(super) rtt: Option<Duration>,
     /// Why it could not be reached.
     pub(super) why: Option<Box<Explanation>>,
+    /// Why the peer was reached so, in one line, and what that line is about.
+    pub(super) reason: Option<Box<str>>,
+    cause: Option<Cause>,
 }
 
 impl Trails {
@@ -49,7 +57,7 @@ impl Trails {
         reason = "the other events are not about how a peer is reached"
     )]
     pub(super) fn note(&mut self, event: &Event) {
-        let (peer, kind, path, why) = match &event.kind {
+        let (peer, kind, path, rtt, why) = match &event.kind {
             EventKind::PeerState { peer, to, why, .. } => {
                 let cause = why.as_ref().map(|why| why.cause);
                 let last = self.peer(peer).and_then(Trail::last).map(|last| last.kind);
@@ -62,14 +70,18 @@ impl Trails {
                     }
                     kind => kind,
                 };
-                (peer, kind, None, why.clone())
+                (peer, kind, None, None, why.clone())
             }
             EventKind::Explained { peer, why } if why.cause.is_away() => {
-                (peer, Standing::Unreachable, None, Some(why.clone()))
+                (peer, Standing::Unreachable, None, None, Some(why.clone()))
             }
-            EventKind::PathChanged { peer, path, .. } => match path {
-                Some(PathInfo::Direct { .. }) => (peer, Standing::Direct, path.clone(), None),
-                Some(PathInfo::Relay { .. }) => (peer, Standing::Relay, path.clone(), None),
+            EventKind::Explained { peer, why } => {
+                let last = self.0.get_mut(peer).and_then(|it| it.0.back_mut());
+                return last.into_iter().for_each(|last| last.learn(why));
+            }
+            EventKind::PathChanged { peer, path, rtt } => match path {
+                Some(PathInfo::Direct { .. }) => (peer, Standing::Direct, path.clone(), *rtt, None),
+                Some(PathInfo::Relay { .. }) => (peer, Standing::Relay, path.clone(), *rtt, None),
                 _ => return,
             },
             _ => return,
@@ -78,7 +90,10 @@ impl Trails {
             since_ms: event.at_ms,
             kind,
             path,
+            rtt,
             why,
+            reason: None,
+            cause: None,
         });
     }
 
@@ -108,7 +123,10 @@ impl Trails {
                 since_ms: snapshot.at_ms.saturating_sub(age),
                 kind,
                 path: path.cloned(),
+                rtt: peer.rtt.filter(|_| kind.is_reached()),
                 why: peer.why.clone().map(Box::new),
+                reason: None,
+                cause: None,
             });
         }
         if self.0.len() > snapshot.peers.len() {
@@ -144,7 +162,8 @@ impl Trail {
     }
 
     fn enter(&mut self, mut phase: Phase) {
-        phase.why = phase.why.filter(|_| phase.kind == Standing::Unreachable);
+        let why = phase.why.take();
+        let is_away = phase.kind == Standing::Unreachable;
         if let Some(last) = self.0.back_mut() {
             let is_same_path =
                 phase.path.is_none() || last.path.is_none() || phase.path == last.path;
@@ -157,12 +176,20 @@ impl Trail {
                 if phase.path.is_some() {
                     last.path = phase.path;
                 }
-                if phase.why.is_some() {
-                    last.why = phase.why;
+                last.rtt = last.rtt.or(phase.rtt);
+                if let Some(why) = why {
+                    last.learn(&why);
+                    if is_away {
+                        last.why = Some(why);
+                    }
                 }
                 return;
             }
             phase.since_ms = phase.since_ms.max(last.since_ms);
+        }
+        if let Some(why) = why {
+            phase.learn(&why);
+            phase.why = is_away.then_some(why);
         }
         if self.0.len() == KEPT_PHASES {
             self.0.pop_front();
@@ -172,6 +199,18 @@ impl Trail {
             self.0.reserve_exact(1 + self.0.len());
         }
         self.0.push_back(phase);
+    }
+}
+
+impl Phase {
+    /// This is why. That something is being tried says less than what was concluded before.
+    fn learn(&mut self, why: &Explanation) {
+        let is_progress = matches!(why.cause, Cause::Calling | Cause::Trying);
+        if self.cause == Some(why.cause) || is_progress && self.cause.is_some() {
+            return;
+        }
+        self.cause = Some(why.cause);
+        self.reason = Some(why.line().into());
     }
 }
 

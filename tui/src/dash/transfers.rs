@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    exposed,
     joined::apart,
     layout::Panel,
     look::{Glyphs, Role},
@@ -172,5 +173,19 @@ impl Model {
         self.transfers
             .keep(count, areas.list_rows(Panel::Transfers));
         self.transfer = selected(self).map(|it| it.id);
+        let count = exposed::all(self.data()).len();
+        self.exposed.keep(count, areas.list_rows(Panel::Exposed));
+    }
+
+    /// Those of its panels that list something, and the connections.
+    pub(super) fn panels_of_flows(&self) -> &'static [Panel] {
+        let has_transfers = !all(self.data()).is_empty();
+        let has_exposed = !exposed::all(self.data()).is_empty();
+        match (has_transfers, has_exposed) {
+            (true, true) => View::Flows.panels(),
+            (true, false) => &[Panel::Transfers, Panel::Flows],
+            (false, true) => &[Panel::Flows, Panel::Exposed],
+            (false, false) => &[Panel::Flows],
+        }
     }
 }

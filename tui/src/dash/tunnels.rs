@@ -16,36 +16,39 @@ use super::{
 };
 use crate::printable::printable;
 
-/// Asks what the peer at the other end of the selected flow exposes.
+/// Asks what the selected peer exposes, or the one at the other end of the selected flow.
 pub(super) fn look(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
-    let peer = if model.focus == Panel::Transfers {
-        transfers::selected(model).and_then(|it| it.peer)
-    } else {
+    let is_of_flow = matches!(
+        model.focus,
+        Panel::Flows | Panel::Transfers | Panel::Exposed
+    );
+    let (peer, otherwise) = if model.focus == Panel::Transfers {
+        let peer = transfers::selected(model).and_then(|it| it.peer);
+        (peer, "nothing with one peer at its other end is selected")
+    } else if is_of_flow {
         let flows = flows(&model.data().snapshot);
-        flows.get(model.flows.at).map(|(peer, _)| peer.id)
+        let flow = flows.get(model.flows.at).map(|(peer, _)| peer.id);
+        let peer = flow.filter(|_| model.focus == Panel::Flows);
+        (peer, "nothing with one peer at its other end is selected")
+    } else {
+        (asking::subject(model), "no peer is selected")
     };
-    let Some(peer) = peer else {
-        let text = "nothing with one peer at its other end is selected".to_owned();
-        return notify(model, text, Role::Warn, now);
-    };
-    ask_it(model, peer, now, effects);
+    match peer {
+        Some(peer) => ask_it(model, peer, now, effects),
+        None => notify(model, otherwise.to_owned(), Role::Warn, now),
+    }
 }
 
-/// The same of this peer, or of the one that is selected.
+/// The same of this peer, if one is named.
 pub(super) fn ask(
     model: &mut Model,
     peer: Option<PeerId>,
     now: Duration,
     effects: &mut Vec<Effect>,
 ) {
-    let is_of_flow = matches!(model.focus, Panel::Flows | Panel::Transfers);
     match peer {
         Some(peer) => ask_it(model, peer, now, effects),
-        None if is_of_flow => look(model, now, effects),
-        None => match asking::subject(model) {
-            Some(peer) => ask_it(model, peer, now, effects),
-            None => notify(model, "no peer is selected".to_owned(), Role::Warn, now),
-        },
+        None => look(model, now, effects),
     }
 }
 
@@ -75,7 +78,7 @@ pub(super) fn offered(
             notify(model, text, Role::Warn, now);
         }
         // Something else is being done by now.
-        Ok(_) if model.overlay.is_some() && !matches!(model.overlay, Some(Overlay::Flow)) => {}
+        Ok(_) if !gives_way(model.overlay.as_ref()) => {}
         Ok(services) => {
             // The keys of the list stand there.
             model.notice = None;
@@ -86,6 +89,16 @@ pub(super) fn offered(
             });
         }
     }
+}
+
+/// Whether what is seen of a peer is what it was asked from.
+fn gives_way(overlay: Option<&Overlay>) -> bool {
+    overlay.is_none_or(|overlay| {
+        matches!(
+            overlay,
+            Overlay::Flow | Overlay::Details | Overlay::Stranger(_)
+        )
+    })
 }
 
 /// Has a port lead to a service, unless one does already.

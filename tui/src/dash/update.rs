@@ -24,6 +24,7 @@ use super::{
     open::{open, open_other_end, without_link},
     ordering::{complete, recall, run, sort_by},
     prompt::Prompt,
+    scrub,
     tabs::View,
     transfers, tunnels,
     typing::{paste, type_key},
@@ -38,16 +39,13 @@ const NOTICE_TIME: Duration = Duration::from_secs(5);
 
 pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> {
     let mut effects = Vec::new();
-    let moves_rows = matches!(
-        msg,
-        Msg::Key(_)
-            | Msg::Mouse(_)
-            | Msg::Paste(_)
-            | Msg::Resize(..)
-            | Msg::Sample(_)
-            | Msg::Swarm(_)
-            | Msg::Commons(_)
-    );
+    let is_users = matches!(msg, Msg::Key(_) | Msg::Mouse(_) | Msg::Paste(_));
+    let moves_rows = is_users
+        || matches!(
+            msg,
+            Msg::Resize(..) | Msg::Sample(_) | Msg::Swarm(_) | Msg::Commons(_)
+        );
+    let before = (model.cursor, model.sort);
     match msg {
         // Who does not see what a key would do does not do it.
         Msg::Key(key) if is_unseen(model) => leave(model, &key, &mut effects),
@@ -113,6 +111,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
         }
     }
     if moves_rows {
+        model.hold_order(before, is_users, now);
         model.arrange();
         effects.extend(have_read(model));
     }
@@ -184,7 +183,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
         Action::FaultsOnly => model.faults_only = !model.faults_only,
         Action::Expand => model.expanded = !model.expanded,
         Action::Filter => write_filter(model),
-        Action::Follow => model.events = List::default(),
+        Action::Follow => scrub::leave(model),
         Action::Freeze => model.toggle_frozen(),
         Action::Help => {
             model.overlay = match model.overlay {
@@ -216,6 +215,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
             let sort = model.sorted_by_mut();
             sort.reversed = !sort.reversed;
         }
+        Action::Scrub(way) => scrub::scrub(model, way),
         Action::Share => model.overlay = Some(Overlay::Share),
         Action::SortBy(column) => {
             model.overlay = None;
@@ -234,6 +234,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
         Action::ToggleTree => model.as_tree = !model.as_tree,
         Action::Toward(toward) => go_toward(model, toward),
         Action::View(view) => model.go_to(view),
+        Action::Wrap => model.wraps = !model.wraps,
         Action::Zoom(zoom) => {
             model.window = match zoom {
                 Zoom::In => model.window.shorter(),
@@ -396,11 +397,16 @@ fn answered(model: &mut Model, msg: Msg, now: Duration) {
     }
 }
 
-/// One step back: overlay, then the page, then filter, then the single panel, then the overview.
+/// One step back: overlay, then what was before now, then the page, then filter, then the single panel, then the overview.
 fn back(model: &mut Model) {
     match model.overlay.take() {
         Some(Overlay::Filter { about, .. }) => *model.filter_of(about) = Filter::default(),
         Some(_) => {}
+        None if model.moment.is_some() => scrub::leave(model),
+        // That of the table is kept for who comes back to it.
+        None if model.focus == Panel::Events && !model.event_filter.is_empty() => {
+            model.event_filter = Filter::default();
+        }
         None if model.page.is_some() => model.go_to(View::Peers),
         None if !model.filter_of(model.about()).is_empty() => {
             *model.filter_of(model.about()) = Filter::default();
@@ -460,6 +466,7 @@ fn copy_panel(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
         Panel::Network => areas.network,
         Panel::Flows => areas.flows,
         Panel::Transfers => areas.transfers,
+        Panel::Exposed => areas.exposed,
         Panel::Map => areas.map,
         Panel::Members => areas.members,
         Panel::Links => areas.links,
@@ -528,6 +535,7 @@ fn step_in_panel(model: &mut Model, step: Step, areas: &Areas) {
         Panel::Pairs
         | Panel::Flows
         | Panel::Transfers
+        | Panel::Exposed
         | Panel::Members
         | Panel::Links
         | Panel::Events

@@ -5,6 +5,7 @@ mod details;
 mod dialogs;
 mod events;
 mod evidence;
+mod exposed;
 mod flows;
 mod group;
 mod header;
@@ -13,6 +14,7 @@ mod inspector;
 mod joined;
 mod map;
 mod menus;
+mod moment;
 mod network;
 mod page;
 mod pairs;
@@ -44,7 +46,7 @@ use super::{
     tabs::View,
 };
 
-pub(super) use self::{header::key_at, peers::heading_at, tabs::tab_at};
+pub(super) use self::{events::event_at, header::key_at, peers::heading_at, tabs::tab_at};
 pub(super) use help::lines as help_lines;
 pub(super) use map::{has_rings, rings_field};
 pub(super) use report::lines as report_lines;
@@ -144,6 +146,9 @@ fn overlay(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Option<Rect>)
 fn commons(model: &Model, frame: &mut Frame<'_>, areas: &Areas) {
     if let Some(area) = areas.transfers {
         transfers::transfers(model, frame, area);
+    }
+    if let Some(area) = areas.exposed {
+        exposed::exposed(model, frame, area);
     }
     if let Some(area) = areas.shares {
         content::shares(model, frame, area);

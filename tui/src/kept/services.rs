@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::{Exposure, Kept, LinkLine, Linked, Local, Remote, WatchTerms};
+use crate::servers::{Client, Served};
 
 /// Changes that wait for whoever reads slowly.
 const UNREAD: usize = 256;
@@ -49,6 +50,13 @@ pub(crate) struct ExposeLine {
     pub(crate) limit: Option<String>,
     pub(crate) state: Option<State>,
     pub(crate) reason: Option<String>,
+    /// Who uses it now, and what came from peers and went to them since it is exposed.
+    #[serde(default)]
+    pub(crate) clients: Vec<Client>,
+    #[serde(default)]
+    pub(crate) received: u64,
+    #[serde(default)]
+    pub(crate) sent: u64,
 }
 
 /// A local address that leads to a service of a peer; no state while no node runs.
@@ -95,6 +103,20 @@ pub(crate) struct KeptLines {
     pub(crate) trouble: Option<String>,
 }
 
+impl KeptLines {
+    /// Says of the servers what they are used for.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there is no socket to ask at"))]
+    pub(crate) fn note_use(&mut self, servers: &[Served]) {
+        for line in &mut self.expose {
+            let mut kept = servers.iter().filter(|it| it.kept);
+            if let Some(server) = kept.find(|it| it.name == line.name) {
+                line.clients.clone_from(&server.clients);
+                (line.received, line.sent) = (server.received, server.sent);
+            }
+        }
+    }
+}
+
 impl From<&Kept> for KeptLines {
     fn from(kept: &Kept) -> Self {
         let exposed = |(name, exposure): (_, &Exposure)| ExposeLine {
@@ -108,6 +130,9 @@ impl From<&Kept> for KeptLines {
             limit: exposure.limit.map(|limit| limit.to_string()),
             state: None,
             reason: None,
+            clients: Vec::new(),
+            received: 0,
+            sent: 0,
         };
         let forwarded = |(remote, local): (&Remote, &Local)| ForwardLine {
             service: remote.to_string(),

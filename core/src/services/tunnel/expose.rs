@@ -19,7 +19,8 @@ use super::{
     request::{Answer, Obstacle, Purpose, Request},
     splice::{Broken, ResetOnDrop, StopOnDrop, splice_within},
     target::Host,
-    udp::{Flows, Served},
+    udp::{Flows, Part, Served},
+    usage::{Meter, Usage, Using},
 };
 use crate::{Connection, PeerId, RecvStream, SendStream, services::Rate};
 
@@ -43,6 +44,7 @@ pub struct Exposed {
 struct Service {
     offer: Offer,
     limit: Option<Arc<Limit>>,
+    meter: Arc<Meter>,
     /// Dropped with the service, which ends what is open to it.
     lives: watch::Sender<()>,
 }
@@ -122,6 +124,7 @@ impl Exposed {
         let service = Service {
             limit: offer.limit.map(|rate| Arc::new(Limit::new(rate))),
             offer,
+            meter: Arc::default(),
             lives: watch::Sender::new(()),
         };
         self.services().insert(name, service);
@@ -136,6 +139,15 @@ impl Exposed {
     /// [`Router`](crate::Router).
     pub async fn serve(self, connection: Connection) {
         serve(&connection, &self).await;
+    }
+
+    /// Who uses which server, and what went through since it was exposed.
+    #[must_use]
+    pub fn usage(&self) -> BTreeMap<ServiceName, Usage> {
+        let services = self.services();
+        let all = services.iter();
+        all.map(|(name, it)| (name.clone(), it.meter.read()))
+            .collect()
     }
 
     /// What became of UDP datagrams so far, of all peers.
@@ -167,11 +179,17 @@ impl Exposed {
         let Offer { target, may, .. } = service.offer.clone();
         let share = service.limit.clone().map(|limit| Share { limit, peer });
         let lives = service.lives.subscribe();
+        let meter = service.meter.clone();
         drop(services);
         if !is_for(may.as_ref(), peer) {
             return Err(Answer::NotAllowed);
         }
-        Ok((target, Terms { share, lives }))
+        let terms = Terms {
+            share,
+            meter,
+            lives,
+        };
+        Ok((target, terms))
     }
 
     /// False if the peer's TCP connection was begun before.
@@ -184,6 +202,7 @@ impl Exposed {
 /// How much a peer may have of a service, and for how long.
 struct Terms {
     share: Option<Share>,
+    meter: Arc<Meter>,
     lives: watch::Receiver<()>,
 }
 
@@ -250,16 +269,24 @@ async fn serve_stream(
         }
         Led::To(local, mut terms) => {
             send.write_all(&[Answer::Ok.to_byte()]).await?;
-            let share = terms.share.as_ref();
+            let using = Using::begin(terms.meter.clone(), peer);
+            let part = (terms.share.as_ref(), &using);
             tokio::select! {
-                spliced = splice_within(share, local, ResetOnDrop(send), StopOnDrop(recv)) => Ok(spliced?),
+                spliced = splice_within(part, local, ResetOnDrop(send), StopOnDrop(recv)) => Ok(spliced?),
                 _ = terms.lives.changed() => Err(StreamError::Removed),
             }
         }
-        Led::Datagrams(host, mut terms) => tokio::select! {
-            served = datagrams.serve((&host, terms.share), send, recv) => Ok(served?),
-            _ = terms.lives.changed() => Err(StreamError::Removed),
-        },
+        Led::Datagrams(host, mut terms) => {
+            let using = Using::begin(terms.meter, peer);
+            let part = Part {
+                share: terms.share,
+                using: Arc::new(using),
+            };
+            tokio::select! {
+                served = datagrams.serve((&host, part), send, recv) => Ok(served?),
+                _ = terms.lives.changed() => Err(StreamError::Removed),
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{limit::Share, local::Local, pace::Pace};
+use super::{limit::Share, local::Local, pace::Pace, usage::Using};
 use crate::{RecvStream, SendStream, services::files::Progress};
 
 /// What is read from TCP at a time, at most and at least: small reads share a buffer.
@@ -30,6 +30,7 @@ const BROKEN: VarInt = VarInt::from_u32(1);
 struct Terms<'a> {
     share: Option<&'a Share>,
     progress: Option<&'a Progress>,
+    using: Option<&'a Using>,
 }
 
 /// Copies both ways until both directions have ended and the peer has acknowledged all of ours.
@@ -57,15 +58,16 @@ pub(super) async fn splice_counted(
     splice_on(terms, local, send, recv).await
 }
 
-/// The same within a peer's share of a limit.
+/// The same within a peer's share of a limit, counted as its use of a server.
 pub(super) async fn splice_within(
-    share: Option<&Share>,
+    (share, using): (Option<&Share>, &Using),
     local: Local,
     send: ResetOnDrop,
     recv: StopOnDrop,
 ) -> Result<(), Broken> {
     let terms = Terms {
         share,
+        using: Some(using),
         ..Terms::default()
     };
     splice_on(terms, local, send, recv).await
@@ -113,7 +115,11 @@ async fn copy_on(
 async fn to_quic(
     mut local: impl AsyncRead + Unpin,
     send: &mut SendStream,
-    Terms { share, progress }: Terms<'_>,
+    Terms {
+        share,
+        progress,
+        using,
+    }: Terms<'_>,
 ) -> Result<(), Broken> {
     let most = share.map_or(CHUNK, Share::piece);
     let mut acknowledged = pin!(send.stopped());
@@ -132,6 +138,9 @@ async fn to_quic(
             }
             if let Some(progress) = progress {
                 progress.moved(buffer.len() as u64);
+            }
+            if let Some(using) = using {
+                using.gave(buffer.len());
             }
             let bytes = buffer.split().freeze();
             let wanted = pace.priority(bytes.len(), Instant::now());
@@ -157,7 +166,11 @@ async fn to_quic(
 async fn from_quic(
     recv: &mut RecvStream,
     mut local: impl AsyncWrite + Unpin,
-    Terms { share, progress }: Terms<'_>,
+    Terms {
+        share,
+        progress,
+        using,
+    }: Terms<'_>,
 ) -> Result<(), Broken> {
     let mut chunks = [const { Bytes::new() }; TOGETHER];
     let most = share.map_or(TOGETHER, |share| share.piece() / PACKET);
@@ -173,6 +186,9 @@ async fn from_quic(
         }
         if let Some(progress) = progress {
             progress.moved(bytes as u64);
+        }
+        if let Some(using) = using {
+            using.took(bytes);
         }
         write_all(&mut local, chunks).await?;
         // They hold the packets in which they came.

@@ -8,7 +8,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{Instant, sleep},
 };
 
@@ -280,6 +280,37 @@ async fn what_is_exposed_may_change_while_peers_are_connected() {
     world.exposed.insert(web(), addr);
     let (mut app, mut server) = world.connect().await;
     exchange(&mut app, &mut server).await;
+}
+
+#[tokio::test]
+async fn who_uses_a_server_and_what_went_through_is_counted() {
+    let mut world = World::new().await;
+    let (mut app, mut server) = world.connect().await;
+    exchange(&mut app, &mut server).await;
+    server.write_all(b"answer").await.unwrap();
+    app.read_exact(&mut [0; 6]).await.unwrap();
+    let exposed = world.exposed.clone();
+    let usage = || exposed.usage()[&web()].clone();
+    let client = world.pair.server.peer();
+    assert_eq!(usage().open, [(client, 1)].into());
+    assert_eq!((usage().from_peers, usage().to_peers), (1, 6));
+    let (_app, _server) = world.connect().await;
+    assert_eq!(usage().open, [(client, 2)].into());
+    assert!(world.exposed.remove(&web()));
+    assert_reset(&mut app).await;
+    assert!(exposed.usage().is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_that_ended_is_no_use_of_a_server_any_more() {
+    let mut world = World::new().await;
+    let (mut app, mut server) = world.connect().await;
+    exchange(&mut app, &mut server).await;
+    drop((app, server));
+    while !world.exposed.usage()[&web()].open.is_empty() {
+        yield_now().await;
+    }
+    assert_eq!(world.exposed.usage()[&web()].from_peers, 1);
 }
 
 #[tokio::test]

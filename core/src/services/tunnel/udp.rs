@@ -20,7 +20,7 @@ mod tests;
 
 pub use counters::DatagramCounts;
 pub(super) use early::Early;
-pub(super) use expose::{Flows, Served};
+pub(super) use expose::{Flows, Part, Served};
 pub(super) use forward::Session;
 
 use std::{

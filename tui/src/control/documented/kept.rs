@@ -1,5 +1,6 @@
 //! What the node serves whenever it runs.
 
+use peerway::SecretKey;
 use peerway_swarm::share::Hash;
 
 use super::schema::{check, check_complete, schema};
@@ -8,10 +9,12 @@ use crate::kept::{
     WatchLine,
     link::{Refused, Route},
 };
+use crate::servers::Client;
 
 #[test]
 fn every_key_about_kept_services_is_documented_and_no_other() {
     let text = |text: &str| text.to_owned();
+    let id = SecretKey::from_seed(&[1; 32]).id();
     let lines = KeptLines {
         expose: vec![ExposeLine {
             name: text("web"),
@@ -20,6 +23,9 @@ fn every_key_about_kept_services_is_documented_and_no_other() {
             limit: Some(text("20mbit")),
             state: Some(State::Waiting),
             reason: Some(text("a")),
+            clients: vec![Client { id, open: 1 }],
+            received: 1,
+            sent: 1,
         }],
         forward: vec![ForwardLine {
             service: text("nas/web"),

@@ -128,6 +128,18 @@ async fn what_is_forwarded_and_exposed_for_a_command_is_there_until_it_ends() {
     read.unwrap().unwrap();
     assert_eq!(&heard, b"hello");
 
+    let told = b.node.client().await.commons().await.unwrap().servers;
+    let [web] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(
+        (&web.name[..], &web.target, web.kept),
+        ("web", &target, false)
+    );
+    assert_eq!((web.received, web.sent), (5, 5));
+    let clients = web.clients.iter().map(|it| (it.id, it.open));
+    assert_eq!(clients.collect::<Vec<_>>(), [(a.endpoint.id(), 1)]);
+
     drop(forwarding);
     let ended = timeout(PATIENCE, stream.read(&mut heard)).await.unwrap();
     assert!(

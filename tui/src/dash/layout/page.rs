@@ -75,6 +75,7 @@ impl PageAreas {
             | Panel::Network
             | Panel::Flows
             | Panel::Transfers
+            | Panel::Exposed
             | Panel::Map
             | Panel::Members
             | Panel::Links

@@ -1,8 +1,29 @@
 //! The rows of the table of peers: those of the node, and below them, where they are wanted, all others of the address book.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use peerway::{PeerId, PeerSnapshot, PeerState};
 
-use crate::dash::{filter, model::Model, tabs::View};
+use crate::dash::{filter, model::Model, sort::Sort, tabs::View};
+
+/// As long as the cursor was moved that lately, no row goes away from under it.
+const MOVED_LATELY: Duration = Duration::from_millis(900);
+
+/// What the table has beyond the node's peers in the order of the moment.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// Those of the address book whom the node has nothing to do with, below the others.
+    absent: Vec<PeerSnapshot>,
+    /// While the cursor is being moved.
+    order: Option<HeldOrder>,
+}
+
+/// The order in which rows stay for now.
+#[derive(Debug)]
+struct HeldOrder {
+    places: BTreeMap<PeerId, usize>,
+    until: Duration,
+}
 
 impl Model {
     /// The peer in a row of the table.
@@ -16,12 +37,12 @@ impl Model {
 
     /// Whether the node has nothing to do with the peer, who is shown because the address book has it.
     pub(in crate::dash) fn is_absent(&self, peer: PeerId) -> bool {
-        self.absent.iter().any(|it| it.id == peer)
+        self.table.absent.iter().any(|it| it.id == peer)
     }
 
     /// How many of those there are.
     pub(in crate::dash) fn absent(&self) -> usize {
-        self.absent.len()
+        self.table.absent.len()
     }
 
     /// Selects a peer, if it is shown.
@@ -45,6 +66,32 @@ impl Model {
         self.stranger = None;
     }
 
+    /// Keeps the rows in their order while the user goes through them; `before` is where the cursor was, and by what they were sorted.
+    pub(in crate::dash) fn hold_order(
+        &mut self,
+        before: (usize, Sort),
+        is_users: bool,
+        now: Duration,
+    ) {
+        if self.sort != before.1 {
+            self.table.order = None;
+        } else if is_users && self.cursor != before.0 {
+            let rows = 0..self.rows.len();
+            let ids = rows.filter_map(|row| Some((self.peer(row)?.id, row)));
+            self.table.order = Some(HeldOrder {
+                places: ids.collect(),
+                until: now + MOVED_LATELY,
+            });
+        } else if self
+            .table
+            .order
+            .as_ref()
+            .is_some_and(|order| order.until <= now)
+        {
+            self.table.order = None;
+        }
+    }
+
     /// Those whom the filter lets through, the node's peers first, and the selection where the selected one is now.
     pub(super) fn arrange_rows(&mut self) {
         self.find_absent();
@@ -62,8 +109,13 @@ impl Model {
             places
         };
         let mut rows = places(peers);
-        let below = places(&self.absent);
+        let below = places(&self.table.absent);
         rows.extend(below.into_iter().map(|place| place + peers.len()));
+        if let Some(order) = &self.table.order {
+            let place = |row: &usize| order.places.get(&self.placed(*row)?.id).copied();
+            // Who is new comes last until then.
+            rows.sort_by_key(|row| place(row).unwrap_or(usize::MAX));
+        }
         self.rows = rows;
         let found = self.selected.and_then(|peer| self.row_of(peer));
         self.select_row(found.unwrap_or(self.cursor));
@@ -79,14 +131,14 @@ impl Model {
         absent.dedup();
         absent.retain(|id| *id != snapshot.id && snapshot.peer(*id).is_none());
         let rows = absent.into_iter();
-        self.absent = rows
+        self.table.absent = rows
             .map(|id| PeerSnapshot::new(id, PeerState::Idle))
             .collect();
     }
 
     fn placed(&self, place: usize) -> Option<&PeerSnapshot> {
         let peers = &self.data().snapshot.peers;
-        let below = || self.absent.get(place.checked_sub(peers.len())?);
+        let below = || self.table.absent.get(place.checked_sub(peers.len())?);
         peers.get(place).or_else(below)
     }
 

@@ -65,6 +65,7 @@ impl Model {
             | Panel::Pairs
             | Panel::Network
             | Panel::Flows
+            | Panel::Exposed
             | Panel::Map
             | Panel::Members
             | Panel::Links

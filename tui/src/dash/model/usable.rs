@@ -1,8 +1,8 @@
 //! Which keys would do something here and now.
 
 use crate::dash::{
-    contents, flows::has_flows, group, joined, keymap::Action, layout::Panel, model::Model,
-    transfers,
+    contents, exposed, flows::has_flows, group, joined, keymap::Action, layout::Panel,
+    model::Model, scrub, transfers,
 };
 
 impl Model {
@@ -24,7 +24,9 @@ impl Model {
             action,
             Action::Ask(_) | Action::Open | Action::Details | Action::Move(_) | Action::Toward(_)
         ) || is_of_transfers(action);
-        let is_in_vain = is_asked(action) && self.replay
+        let is_in_vain = matches!(action, Action::Scrub(_)) && !scrub::has_history(self)
+            || is_asked(action) && self.replay
+            || action == Action::Tunnel && self.focus == Panel::Exposed
             || is_of_row && self.overlay.is_none() && self.is_empty();
         !is_in_vain
     }
@@ -40,6 +42,7 @@ impl Model {
             Panel::Members => group::members(self).is_empty(),
             Panel::Links => group::pairs(self).is_empty(),
             Panel::Transfers => transfers::all(self.data()).is_empty(),
+            Panel::Exposed => exposed::all(self.data()).is_empty(),
             Panel::Shares => self.share_rows.is_empty(),
             Panel::Holders => contents::peers(self).is_empty(),
             Panel::Groups => joined::all(self.data()).is_empty(),

@@ -49,7 +49,7 @@ pub(super) enum Takes {
 }
 
 #[rustfmt::skip]
-pub(super) const WORDS: [(&str, Takes); 59] = [
+pub(super) const WORDS: [(&str, Takes); 60] = [
     ("accept", Takes::Nothing(Action::Callers)),
     ("allow", Takes::Ask(Ask::LetIn)),
     ("block", Takes::Ask(Ask::Block)),
@@ -108,6 +108,7 @@ pub(super) const WORDS: [(&str, Takes); 59] = [
     ("until-direct", Takes::Ask(Ask::UntilDirect)),
     ("why", Takes::Show(Action::Details)),
     ("window", Takes::Window),
+    ("wrap", Takes::Nothing(Action::Wrap)),
     ("zoom", Takes::Window),
 ];
 

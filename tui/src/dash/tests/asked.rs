@@ -154,12 +154,12 @@ fn wide_screens_have_the_version_of_members_and_when_a_peer_was_last_reached() {
 
 #[test]
 fn keys_of_ones_own_are_dispatched_and_shown() {
-    let keys = Keys::parse("ping = \"o\"\nhelp = \"F1\"\n").unwrap();
+    let keys = Keys::parse("ping = \"i\"\nhelp = \"F1\"\n").unwrap();
     let mut desk = Desk::twelve(&Options { keys, ..options() });
     let ping = Request::Ping {
         until_direct: false,
     };
-    assert!(matches!(&desk.type_in("o")[..], [Effect::Ask(_, asked)] if *asked == ping));
+    assert!(matches!(&desk.type_in("i")[..], [Effect::Ask(_, asked)] if *asked == ping));
     assert_eq!(desk.type_in("p"), []);
     desk.key(KeyCode::F(1));
     let help = desk.screen(120, 60);

@@ -63,6 +63,31 @@ fn transfer(
     })
 }
 
+/// One that is kept has a state. Who uses it has so many connections.
+fn server(
+    name: &str,
+    target: &str,
+    allow: &[&str],
+    (state, clients): (Option<&str>, &[(u16, usize)]),
+) -> Value {
+    let clients = clients.iter();
+    let clients: Vec<_> = clients
+        .map(|(seed, open)| json!({"id": id(*seed), "open": open}))
+        .collect();
+    json!({
+        "name": name, "target": target, "allow": allow, "limit": null, "kept": state.is_some(), "state": state,
+        "reason": (state == Some("waiting")).then_some("192.168.1.20:445 does not answer"), "clients": clients,
+        "received": 0, "sent": 0,
+    })
+}
+
+/// So many seconds on.
+fn used(mut server: Value, second: u64) -> Value {
+    server["received"] = json!(1_000_000 + second * 40_000);
+    server["sent"] = json!(20_000_000 + second * 2_000_000);
+    server
+}
+
 fn post(seed: u16, ago_s: u64, text: Option<&str>) -> Value {
     let sent_ms = AT_MS - ago_s * 1000;
     json!({"id": format!("{seed}{ago_s}"), "author": id(seed), "sent_ms": sent_ms, "text": text})
@@ -116,6 +141,11 @@ pub(in crate::dash) fn commons(second: u64) -> Arc<Commons> {
             transfer(3, "receiving", Some(1), "holiday.mov", (4_000_000_000, 1_000_000_000 + second * 6_000_000)),
             transfer(4, "fetching", None, "backup.tar", (9_000_000_000, 4_000_000_000)),
             transfer(7, "sending", Some(3), "-", (0, 800_000 + second * 1_000)),
+        ],
+        "servers": [
+            server("game", "udp://192.168.1.30:27015", &[], (None, &[])),
+            server("nas", "192.168.1.20:445", &["family"], (Some("waiting"), &[])),
+            used(server("web", "127.0.0.1:8080", &["family", "phone"], (Some("ready"), &[(1, 2), (3, 1)])), second),
         ],
     });
     Arc::new(serde_json::from_value(value).unwrap())

@@ -16,6 +16,7 @@ use crate::dash::{
     model::Overlay,
     msg::{Effect, Msg},
     sort::Column,
+    strip::Scrub,
     tabs::View,
 };
 
@@ -40,6 +41,7 @@ fn desk_in(context: Context) -> Desk {
             | Context::Transfer
             | Context::Flow
             | Context::Flows
+            | Context::Exposed
             | Context::Services
     ) {
         desk = super::commons::desk(&options());
@@ -56,6 +58,7 @@ fn desk_in(context: Context) -> Desk {
         Context::Transfer => "4\n",
         Context::Flow => "4\t\n",
         Context::Flows => "4\t",
+        Context::Exposed => "4\t\t",
         Context::Map => "5",
         Context::Members => "5\t",
         Context::Links => "5\t\t",
@@ -105,6 +108,7 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
             Context::Pairs
             | Context::Network
             | Context::Transfers
+            | Context::Exposed
             | Context::Transfer
             | Context::Shares
             | Context::Holders
@@ -113,6 +117,7 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
             | Context::Posts,
         ) => desk.type_in("j"),
         (Action::Move(_), _) => desk.type_in("jjjjj"),
+        (Action::Scrub(Scrub::Later), _) => desk.key(KeyCode::Left),
         (Action::Zoom(Zoom::Reset), _) => desk.type_in("+"),
         (Action::SortBy(Column::State), _) => desk.type_in("ns"),
         (Action::Back, Context::Peers | Context::Events) => desk.type_in("e"),
@@ -123,6 +128,7 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
             Context::Network
             | Context::Flows
             | Context::Transfers
+            | Context::Exposed
             | Context::Map
             | Context::Members
             | Context::Links
@@ -760,6 +766,36 @@ fn the_whole_grammar_filters_the_table() {
         assert_eq!(desk.model.rows.len(), left, "{text}");
         desk.key(KeyCode::Esc);
     }
+}
+
+#[test]
+fn rows_keep_their_order_while_one_goes_through_them() {
+    let mut desk = Desk::plain(&node(twelve()));
+    desk.type_in("sd");
+    let order = |desk: &Desk| -> Vec<_> {
+        let rows = 0..desk.model.rows.len();
+        rows.map(|row| desk.model.peer(row).unwrap().id).collect()
+    };
+    let before = order(&desk);
+    let mut changed = node(twelve());
+    changed["at_ms"] = (AT_MS + 1000).into();
+    for peer in changed["peers"].as_array_mut().unwrap() {
+        peer["traffic"]["rx_rate"] =
+            json!(10_000_000 - peer["traffic"]["rx_rate"].as_u64().unwrap());
+    }
+    desk.type_in("j");
+    let selected = desk.model.selected().map(|peer| peer.id);
+    desk.now += Duration::from_millis(500);
+    desk.send(Msg::Sample(snapshot(&changed)));
+    assert_eq!(order(&desk), before);
+    changed["at_ms"] = (AT_MS + 2000).into();
+    desk.sample(snapshot(&changed));
+    assert_ne!(order(&desk), before);
+    assert_eq!(desk.model.selected().map(|peer| peer.id), selected);
+    // Another order is one at once.
+    let by_rate = order(&desk);
+    desk.type_in("jS");
+    assert_ne!(order(&desk), by_rate);
 }
 
 #[test]

@@ -146,6 +146,28 @@ fn events_can_be_limited_to_warnings_and_lead_to_their_peer() {
 }
 
 #[test]
+fn an_event_that_is_longer_than_a_line_takes_several_where_that_is_wanted() {
+    let mut desk = first(12);
+    desk.screen(60, 20);
+    desk.type_in("6");
+    let cut = desk.screen(60, 20);
+    desk.type_in("w");
+    let screen = desk.screen(60, 20);
+    assert_ne!(cut, screen);
+    assert_snapshot!("events_wrapped_60x20", screen);
+    for key in ["G", "k", "k", "gg"] {
+        desk.type_in(key);
+        let screen = desk.screen(40, 10);
+        assert!(
+            screen.contains('▌'),
+            "the selected one is not seen after {key}:\n{screen}"
+        );
+    }
+    desk.type_in("w");
+    assert_eq!(desk.screen(60, 20), cut);
+}
+
+#[test]
 fn an_expanded_panel_of_a_page_has_the_screen() {
     let mut desk = first(12);
     desk.type_in("jjjj\n\te");

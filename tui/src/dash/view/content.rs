@@ -8,7 +8,7 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{panel, selectable, table};
+use super::{panel, table};
 use crate::{
     dash::{
         contents::{self, Content},
@@ -89,7 +89,7 @@ pub(super) fn shares(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             .iter()
             .map(|column| cell(model, &content, *column, area.width));
         let selected = at == model.shares.at && model.overlay.is_none();
-        selectable(model, cells.collect(), selected)
+        (cells.collect(), selected)
     });
     let heading = columns.iter().map(|column| {
         let sorted = model.share_sort;
@@ -405,7 +405,7 @@ fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focused = model.focus == Panel::Holders && model.overlay.is_none();
     let rows = shown.take(height).map(|(at, peer)| {
         let cells = columns.iter().map(|column| peer_cell(model, peer, *column));
-        selectable(model, cells.collect(), focused && at == model.holders.at)
+        (cells.collect(), focused && at == model.holders.at)
     });
     let heading = columns.iter().map(|column| match column {
         PeerColumn::Glyph => Line::default(),

@@ -9,8 +9,8 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::panel;
-use crate::dash::{format, layout::Panel, look::Role, model::Model, words::Level};
+use super::{panel, table::shortened};
+use crate::dash::{format, layout::Panel, list::List, look::Role, model::Model, words::Level};
 
 /// Columns for the peer's name.
 const SUBJECT_WIDTH: usize = 12;
@@ -42,7 +42,12 @@ pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         frame.render_widget(Line::styled(text, model.look.style(Role::Dim)), inside);
         return;
     }
-    let focused = model.focus == Panel::Events && model.overlay.is_none();
+    // What the history shows is pointed to from there.
+    let is_pointed_to = model.focus == Panel::Events || model.moment.is_some();
+    let focused = is_pointed_to && model.overlay.is_none();
+    if model.wraps {
+        return wrapped(model, frame, inside, focused);
+    }
     let mut cut = None;
     for ((row, area), event) in (model.events.top..).zip(inside.rows()).zip(listed) {
         let mut line = line(model, event, inside.width);
@@ -50,11 +55,81 @@ pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             cut = (line.width() > usize::from(inside.width)).then(|| line.clone());
             line = selected(model, line);
         }
+        let line = shortened(line, inside.width, model.look.glyphs.ellipsis);
         frame.render_widget(line, area);
     }
     if let Some(line) = cut.filter(|_| inside.height >= FULL_TEXT_FROM) {
         full(model, frame, inside, &line);
     }
+}
+
+/// Each event in as many rows as it takes.
+fn wrapped(model: &Model, frame: &mut Frame<'_>, inside: Rect, focused: bool) {
+    let mut rows = inside.rows();
+    for (at, lines) in shown(model, inside) {
+        let is_selected = focused && at == model.events.at;
+        for (number, line) in lines.into_iter().enumerate() {
+            let Some(row) = rows.next() else { return };
+            let line = match (is_selected, number) {
+                (false, _) => line,
+                (true, 0) => selected(model, line),
+                (true, _) => line.patch_style(model.look.style(Role::Selected)),
+            };
+            frame.render_widget(line, row);
+        }
+    }
+}
+
+/// The events that are on the screen where they wrap, each with its place in the list: from the first one of the list on, or from a later
+/// one, so that the selected one is seen.
+fn shown(model: &Model, inside: Rect) -> Vec<(usize, Vec<Line<'static>>)> {
+    let height = usize::from(inside.height);
+    let List { at, top } = model.events;
+    // Each takes a row at least.
+    let listed = model.listed_events().enumerate().skip(top).take(height);
+    let mut all: Vec<_> = listed
+        .map(|(place, event)| (place, folded(model, event, inside.width)))
+        .collect();
+    let mut until_selected: usize = all
+        .iter()
+        .filter(|(place, _)| *place <= at)
+        .map(|(_, lines)| lines.len())
+        .sum();
+    let mut skipped = 0;
+    for (place, lines) in &all {
+        if until_selected <= height || *place >= at {
+            break;
+        }
+        until_selected -= lines.len();
+        skipped += 1;
+    }
+    all.split_off(skipped)
+}
+
+/// The event that stands so many rows below the first one, where events wrap: its place in the list.
+pub(in crate::dash) fn event_at(model: &Model, inside: Rect, row: usize) -> Option<usize> {
+    let mut below = row;
+    for (place, lines) in shown(model, inside) {
+        match below.checked_sub(lines.len()) {
+            Some(rest) => below = rest,
+            None => return Some(place),
+        }
+    }
+    None
+}
+
+fn folded(model: &Model, event: &Event, width: u16) -> Vec<Line<'static>> {
+    let Line { mut spans, .. } = line(model, event, width);
+    let Some(text) = spans.pop() else {
+        return Vec::new();
+    };
+    let indent: usize = spans.iter().map(Span::width).sum();
+    // Less than that is no room for words.
+    let room = usize::from(width).saturating_sub(indent + 1).max(10);
+    let mut rows = format::folded(text.content.trim_start(), room).into_iter();
+    spans.push(Span::raw(format!(" {}", rows.next().unwrap_or_default())));
+    let further = rows.map(|row| Line::raw(format!("{:indent$} {row}", "")));
+    std::iter::once(Line::from(spans)).chain(further).collect()
 }
 
 /// What is wrong with the whole node.
@@ -86,6 +161,9 @@ fn state(model: &Model) -> String {
     }
     if !model.event_filter.is_empty() {
         parts.push(format!("filter: {}", model.event_filter.text()));
+    }
+    if model.wraps {
+        parts.push("wrapped".to_owned());
     }
     parts.push(match model.events.at {
         0 => "following".to_owned(),

@@ -7,7 +7,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{panel, selectable, table, throughput::throughput};
+use super::{panel, table, throughput::throughput};
 use crate::{
     dash::{
         flows::flows as all, format, layout::Panel, look::Role, model::Model, tabs::View,
@@ -102,7 +102,7 @@ fn table(
             .iter()
             .map(|column| cell(model, peer, flow, *column, area.width));
         let selected = is_view && model.focus == Panel::Flows && at == model.flows.at;
-        selectable(model, cells.collect(), selected)
+        (cells.collect(), selected)
     });
     let heading = columns.iter().map(|column| column.align(column.heading()));
     let widths = columns.iter().map(|column| column.width());

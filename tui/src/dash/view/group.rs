@@ -9,7 +9,7 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{panel, selectable, table};
+use super::{panel, table};
 use crate::{
     dash::{
         format,
@@ -85,11 +85,8 @@ pub(super) fn members(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let cells = columns
             .iter()
             .map(|column| cell(model, member, *column, area.width));
-        selectable(
-            model,
-            cells.collect(),
-            at == model.members.at && has_focus(model, Panel::Members),
-        )
+        let selected = at == model.members.at && has_focus(model, Panel::Members);
+        (cells.collect(), selected)
     });
     let heading = columns.iter().map(|column| column.heading());
     let widths = columns.iter().map(|column| column.width(inside.width));
@@ -274,7 +271,7 @@ pub(super) fn links(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let cells = columns
             .iter()
             .map(|column| link_cell(model, pair, *column, area.width));
-        selectable(model, cells.collect(), at == model.links.at && focused)
+        (cells.collect(), at == model.links.at && focused)
     });
     let heading = columns.iter().map(|column| column.heading());
     let widths = columns.iter().map(|column| column.width(area.width));

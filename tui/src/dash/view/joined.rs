@@ -84,7 +84,7 @@ pub(super) fn groups(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let rows = shown.take(height).map(|(at, joined)| {
         let cells = columns.iter().map(|column| cell(model, joined, *column));
         let selected = at == model.groups.at && model.overlay.is_none();
-        selectable(model, cells.collect(), selected)
+        (cells.collect(), selected)
     });
     let heading = columns.iter().map(|column| column.heading());
     let widths = columns.iter().map(|column| column.width());
@@ -236,7 +236,7 @@ pub(super) fn fellows(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let cells = columns
             .iter()
             .map(|column| fellow_cell(model, fellow, *column));
-        selectable(model, cells.collect(), focused && at == model.fellows.at)
+        (cells.collect(), focused && at == model.fellows.at)
     });
     let heading = columns.iter().map(|column| match column {
         FellowColumn::Glyph => Line::default(),
@@ -334,6 +334,7 @@ pub(super) fn posts(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             Span::styled(format!("{name}{pad} "), model.look.style(name_role)),
             Span::styled(joined::text(model, post), model.look.style(text_role)),
         ]);
+        let line = table::shortened(line, inside.width, model.look.glyphs.ellipsis);
         selectable(model, vec![line], focused && at == model.posts.at)
     });
     let table = Table::new(rows, [Constraint::Fill(1)]);

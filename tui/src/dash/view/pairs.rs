@@ -7,7 +7,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{panel, selectable, table};
+use super::{moment, panel, table};
 use crate::dash::{
     format,
     layout::Panel,
@@ -62,7 +62,7 @@ pub(super) fn pairs(model: &Model, peer: &PeerSnapshot, frame: &mut Frame<'_>, a
     let rows = shown.take(height).map(|(at, pair)| {
         let selected = focused && at == model.pairs.at;
         let cells = columns.iter().map(|column| cell(model, pair, *column));
-        selectable(model, cells.collect(), selected)
+        (cells.collect(), selected)
     });
     let heading = columns.iter().map(|column| column.heading());
     let is_forced = peer.pairs.iter().any(|pair| pair.forced);
@@ -141,19 +141,31 @@ pub(super) fn history(model: &Model, peer: &PeerSnapshot, frame: &mut Frame<'_>,
         minutes => format!("{} h", minutes / 60),
     };
     let title = format!("Path history {} {span}", model.look.glyphs.dot);
-    let block = panel(model, &title, "", None);
+    let glyphs = model.look.glyphs;
+    let keys = format!("{} {}", glyphs.left, glyphs.right);
+    let block = panel(model, &title, &keys, None);
     let inside = block.inner(area);
     frame.render_widget(block, area);
     let inside = inside.inner(Margin::new(1, 0));
     let (shares, switches) = strip.shares();
     let relays: Vec<&Way> = shares.keys().filter(|way| way.relay.is_some()).collect();
-    let cells = strip.cells(usize::from(inside.width));
-    let cells = Line::from_iter(cells.iter().map(|way| {
-        let Some(way) = way else {
-            return Span::raw(" ");
-        };
-        let at = relays.iter().position(|relay| *relay == way);
-        Span::styled(shade(model, way, at), model.look.style(way.kind.role()))
+    let columns = usize::from(inside.width);
+    let pointed = model.moment.map(|at_ms| strip.cell_of(at_ms, columns));
+    let cells = strip.cells(columns);
+    let cells = Line::from_iter(cells.iter().enumerate().map(|(column, way)| {
+        let cell = way.as_ref().map_or_else(
+            || Span::raw(" "),
+            |way| {
+                let at = relays.iter().position(|relay| *relay == way);
+                Span::styled(shade(model, way, at), model.look.style(way.kind.role()))
+            },
+        );
+        if pointed == Some(column) {
+            // A full block has no other side: the cursor is a shape of its own.
+            Span::styled(model.look.glyphs.axis, model.look.style(Role::Accent))
+        } else {
+            cell
+        }
     }));
     let total: u64 = shares.values().sum();
     let mut legend = Line::default();
@@ -177,25 +189,47 @@ pub(super) fn history(model: &Model, peer: &PeerSnapshot, frame: &mut Frame<'_>,
     }
     let separator = format!(" {} ", model.look.glyphs.dot);
     let shares = Line::styled(parts.join(&separator), model.look.style(Role::Dim));
-    let mut lines = vec![cells, legend, shares];
+    let mut lines = match model.moment {
+        Some(at_ms) => {
+            let [then, why] = moment::lines(model, peer, &strip, (at_ms, columns));
+            vec![cells, then, why]
+        }
+        None => vec![cells, legend, shares],
+    };
     if usize::from(inside.height) > lines.len() {
-        lines.insert(0, times(model, &strip, inside.width));
+        lines.insert(0, times(model, &strip, columns));
     }
     for (line, row) in lines.into_iter().zip(inside.rows()) {
         frame.render_widget(line, row);
     }
 }
 
-fn times(model: &Model, strip: &Strip<'_>, width: u16) -> Line<'static> {
-    let clock = |ms| {
-        let mut clock = format::clock(ms, model.utc_offset_s);
-        clock.truncate(5);
-        clock
+/// When the strip begins and ends, and what the cursor is at.
+fn times(model: &Model, strip: &Strip<'_>, width: usize) -> Line<'static> {
+    let dim = model.look.style(Role::Dim);
+    let clock = |ms| format::clock(ms, model.utc_offset_s);
+    let [mut from, mut to] = [clock(strip.from_ms), clock(strip.to_ms)];
+    from.truncate(5);
+    to.truncate(5);
+    let gap = |used: usize| Span::raw(" ".repeat(width.saturating_sub(used)));
+    let Some(at_ms) = model.moment else {
+        let gap = gap(from.len() + to.len());
+        return Line::from(vec![Span::raw(from), gap, Span::raw(to)]).style(dim);
     };
-    let (from, to) = (clock(strip.from_ms), clock(strip.to_ms));
-    let gap = usize::from(width).saturating_sub(from.len() + to.len());
-    let text = format!("{from}{}{to}", " ".repeat(gap));
-    Line::styled(text, model.look.style(Role::Dim))
+    let then = clock(at_ms);
+    let middle = strip.cell_of(at_ms, width).saturating_sub(then.len() / 2);
+    let left = middle.min(width.saturating_sub(then.len()));
+    let right = left + then.len();
+    if from.len() >= left {
+        from.clear();
+    }
+    if right + to.len() >= width {
+        to.clear();
+    }
+    let before = Span::raw(" ".repeat(left - from.len().min(left)));
+    let after = gap(right + to.len());
+    let then = Span::styled(then, model.look.style(Role::Accent));
+    Line::from(vec![Span::raw(from), before, then, after, Span::raw(to)]).style(dim)
 }
 
 /// The shape of a way; `relay` counts the peer's relays.

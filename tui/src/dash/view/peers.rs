@@ -6,7 +6,7 @@ use peerway::PeerSnapshot;
 use ratatui::{
     Frame,
     layout::{Alignment, Constraint, Layout, Margin, Rect},
-    style::Style,
+    style::{Style, Stylize as _},
     text::{Line, Span},
     widgets::{Paragraph, Row, Table, Wrap},
 };
@@ -107,9 +107,11 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         .filter_map(|(row, _)| {
             let peer = model.peer(row)?;
             let selected = row == model.cursor;
-            let cells = columns
-                .iter()
-                .map(|(column, width)| cell(model, peer, (*column, *width), selected));
+            let cells = columns.iter().map(|(column, width)| {
+                let cell = cell(model, peer, (*column, *width), selected);
+                let changed = model.data().changes.has(peer.id, *column);
+                if changed { cell.bold() } else { cell }
+            });
             Some(if selected && model.focus == Panel::Peers {
                 let bar = model.look.style(Role::Selected);
                 Row::new(cells.map(|cell| unpainted(cell, bar))).style(bar)

@@ -53,7 +53,7 @@ fn lasting(phase: &Phase, at_ms: u64) -> Duration {
     Duration::from_millis(at_ms.saturating_sub(phase.since_ms))
 }
 
-fn word(model: &Model, phase: &Phase) -> String {
+pub(super) fn word(model: &Model, phase: &Phase) -> String {
     let path = phase.path.as_ref();
     let path = path.map(|path| model.words().path(path, Address::None));
     match (phase.kind, path, &phase.why) {

@@ -2,11 +2,12 @@
 
 use ratatui::{
     Frame,
-    layout::{Constraint, Margin, Rect},
+    layout::{Constraint, Layout, Margin, Rect},
     text::{Line, Span},
     widgets::{Row, Table},
 };
 
+use super::selectable;
 use crate::dash::{format, look::Role, model::Model};
 
 /// The columns for which there is room, of those that each say from which width they are shown.
@@ -15,7 +16,10 @@ pub(super) fn fitting<C: Copy, const N: usize>(columns: [(C, u16); N], width: u1
     shown.map(|(column, _)| column).collect()
 }
 
-/// Rows under what heads their columns, which have these widths.
+/// Between columns.
+const GAP: u16 = 1;
+
+/// Rows under what heads their columns, which have these widths; each says whether it is selected.
 pub(super) fn draw<'a>(
     model: &Model,
     frame: &mut Frame<'_>,
@@ -24,11 +28,19 @@ pub(super) fn draw<'a>(
         impl Iterator<Item = Line<'a>>,
         impl Iterator<Item = Constraint>,
     ),
-    rows: impl Iterator<Item = Row<'a>>,
+    rows: impl Iterator<Item = (Vec<Line<'static>>, bool)>,
 ) {
+    let widths: Vec<Constraint> = widths.collect();
+    let rooms = Layout::horizontal(&widths).spacing(GAP).split(inside);
+    let ellipsis = model.look.glyphs.ellipsis;
+    let rows = rows.map(|(cells, selected)| {
+        let cells = cells.into_iter().zip(rooms.iter());
+        let cells = cells.map(|(cell, room)| shortened(cell, room.width, ellipsis));
+        selectable(model, cells.collect(), selected)
+    });
     let heading = Row::new(heading).style(model.look.style(Role::Dim));
-    let table = Table::new(rows, widths).header(heading).column_spacing(1);
-    frame.render_widget(table, inside);
+    let table = Table::new(rows, widths).header(heading);
+    frame.render_widget(table.column_spacing(GAP), inside);
 }
 
 /// A line in so many columns; a sign stands where the rest is cut off.

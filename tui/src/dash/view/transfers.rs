@@ -8,9 +8,10 @@ use ratatui::{
     widgets::{Paragraph, Wrap},
 };
 
-use super::{panel, popup, selectable, table};
+use super::{exposed::lines, panel, popup, table};
 use crate::{
     dash::{
+        exposed,
         flows::flows,
         format,
         layout::Panel,
@@ -70,28 +71,11 @@ pub(super) fn transfers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let height = usize::from(inside.height.saturating_sub(1));
     let shown = all.iter().enumerate().skip(model.transfers.top);
     let is_focused = model.focus == Panel::Transfers;
-    // All but the name, each with a gap.
-    let fixed: u16 = columns
-        .iter()
-        .filter_map(|column| {
-            let Constraint::Length(width) = column.width(area.width) else {
-                return None;
-            };
-            Some(width + 1)
-        })
-        .sum();
-    let room = inside.width.saturating_sub(fixed);
     let rows = shown.take(height).map(|(at, transfer)| {
-        let cells = columns.iter().map(|column| {
-            let line = cell(model, transfer, *column, area.width);
-            if matches!(column, Column::Name) {
-                table::shortened(line, room, model.look.glyphs.ellipsis)
-            } else {
-                line
-            }
-        });
+        let cells = columns.iter();
+        let cells = cells.map(|column| cell(model, transfer, *column, area.width));
         let is_selected = is_focused && at == model.transfers.at;
-        selectable(model, cells.collect(), is_selected)
+        (cells.collect(), is_selected)
     });
     let heading = columns.iter().map(|column| column.align(column.heading()));
     let widths = columns.iter().map(|column| column.width(area.width));
@@ -179,6 +163,11 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect) {
             return;
         };
         (shown(model, transfer), of_transfer(model, transfer))
+    } else if model.focus == Panel::Exposed {
+        let Some(server) = exposed::selected(model) else {
+            return;
+        };
+        (printable(&server.name), lines(model, server))
     } else {
         let flows = flows(&model.data().snapshot);
         let Some((peer, flow)) = flows.get(model.flows.at) else {
@@ -193,12 +182,18 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect) {
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), inside);
 }
 
-fn labelled(model: &Model, label: &str, text: String) -> Line<'static> {
+pub(super) fn labelled(model: &Model, label: &str, text: String) -> Line<'static> {
     let dim = model.look.style(Role::Dim);
     Line::from(vec![
         Span::styled(format!("{label:<LABEL$} "), dim),
         Span::raw(text),
     ])
+}
+
+/// What comes and what goes.
+pub(super) fn both(model: &Model, down: String, up: String) -> String {
+    let glyphs = model.look.glyphs;
+    format!("{} {down}  {} {up}", glyphs.down, glyphs.up)
 }
 
 fn of_transfer(model: &Model, transfer: &Transfer) -> Vec<Line<'static>> {
@@ -264,10 +259,7 @@ fn of_flow(model: &Model, peer: &PeerSnapshot, flow: &FlowSnapshot) -> Vec<Line<
     } else {
         "the peer dialled"
     };
-    let both = |down: String, up: String| {
-        let glyphs = model.look.glyphs;
-        format!("{} {down}  {} {up}", glyphs.down, glyphs.up)
-    };
+    let both = |down, up| both(model, down, up);
     let (received, sent) = flow.datagrams;
     let mut lines = vec![
         labelled(model, "with", words.name(&peer.id)),

@@ -33,6 +33,7 @@ use crate::{
         limit::Share,
         request::{Answer, Obstacle},
         target::Host,
+        usage::Using,
     },
 };
 
@@ -78,11 +79,18 @@ pub(in super::super) struct Served {
     sockets: Mutex<BTreeMap<u32, Leading>>,
 }
 
+/// A flow's part in the use of a server: how much may pass, and who counts it.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Part {
+    pub(in super::super) share: Option<Share>,
+    pub(in super::super) using: Arc<Using>,
+}
+
 /// Where a flow's datagrams go, and how many may.
 #[derive(Clone, Debug)]
 struct Leading {
     outlet: Arc<Outlet>,
-    share: Option<Share>,
+    part: Part,
 }
 
 impl Served {
@@ -115,7 +123,7 @@ impl Served {
     /// Carries the flow of a stream until either side ends it, or another needs its place.
     pub(in super::super) async fn serve(
         &self,
-        (host, share): (&Host, Option<Share>),
+        (host, part): (&Host, Part),
         mut send: SendStream,
         mut recv: RecvStream,
     ) -> Result<(), WriteError> {
@@ -132,7 +140,7 @@ impl Served {
             }
         };
         send.write_all(&[Answer::Ok.to_byte()]).await?;
-        let (place, ended) = Place::take(self, flow, Arc::new(socket), share);
+        let (place, ended) = Place::take(self, flow, Arc::new(socket), part);
         let mut rest = [0];
         tokio::select! {
             // By eviction or idleness.
@@ -148,17 +156,20 @@ impl Served {
 
     fn deliver(&self, flow: u32, payloads: &[Bytes]) {
         let leading = lock(&self.sockets).get(&flow).cloned();
-        let Some(Leading { outlet, share }) = leading else {
+        let Some(Leading { outlet, part }) = leading else {
             return add(&self.carrier.counters.refused, payloads.len() as u64);
         };
         self.touch(flow);
-        let Some(share) = share else {
+        let bytes = |payloads: &[Bytes]| -> usize { payloads.iter().map(Bytes::len).sum() };
+        let Some(share) = part.share else {
+            part.using.took(bytes(payloads));
             return outlet.send(None, payloads, |sent| self.carrier.delivered(sent));
         };
         let within = payloads.iter().filter(|payload| share.takes(payload.len()));
         let within: Vec<_> = within.cloned().collect();
         let beyond = payloads.len() - within.len();
         add(&self.carrier.counters.overflowed, beyond as u64);
+        part.using.took(bytes(&within));
         outlet.send(None, &within, |sent| self.carrier.delivered(sent));
     }
 
@@ -184,7 +195,7 @@ struct Place<'a> {
     served: &'a Served,
     flow: u32,
     socket: Arc<UdpSocket>,
-    share: Option<Share>,
+    part: Part,
 }
 
 impl<'a> Place<'a> {
@@ -192,7 +203,7 @@ impl<'a> Place<'a> {
         served: &'a Served,
         flow: u32,
         socket: Arc<UdpSocket>,
-        share: Option<Share>,
+        part: Part,
     ) -> (Self, oneshot::Receiver<()>) {
         let (end, ended) = oneshot::channel();
         let peer = served.carrier.connection.peer();
@@ -204,7 +215,7 @@ impl<'a> Place<'a> {
         );
         let leading = Leading {
             outlet: Arc::new(Outlet::new(socket.clone())),
-            share: share.clone(),
+            part: part.clone(),
         };
         lock(&served.sockets).insert(flow, leading);
         served.deliver(flow, &served.carrier.open(flow));
@@ -212,7 +223,7 @@ impl<'a> Place<'a> {
             served,
             flow,
             socket,
-            share,
+            part,
         };
         (place, ended)
     }
@@ -234,6 +245,11 @@ impl<'a> Place<'a> {
         }
     }
 
+    fn may_send(&self, len: usize) -> bool {
+        let share = self.part.share.as_ref();
+        share.is_none_or(|share| share.sends(len))
+    }
+
     async fn take_answers(&self, buffer: &mut [u8]) -> io::Result<()> {
         let ready = self
             .socket
@@ -248,11 +264,12 @@ impl<'a> Place<'a> {
         for _ in 0..BATCH {
             match self.socket.try_recv(buffer) {
                 Ok(len) if len > MAX_PAYLOAD => add(&self.served.carrier.counters.refused, 1),
-                Ok(len) if self.share.as_ref().is_some_and(|share| !share.sends(len)) => {
+                Ok(len) if !self.may_send(len) => {
                     add(&self.served.carrier.counters.overflowed, 1);
                 }
                 Ok(len) => {
                     let payload = buffer.get(..len).unwrap_or_default();
+                    self.part.using.gave(len);
                     self.served.carrier.uplink.send(self.flow, payload);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,

@@ -67,6 +67,10 @@ async fn a_datagram_of_any_size_arrives_whole() {
         let received = timeout(PATIENCE, client.recv(&mut answer)).await;
         assert!(answer[..received.unwrap().unwrap()] == sent, "{len}");
     }
+    let usage = &world.exposed.usage()[&"echo".parse().unwrap()];
+    let all = 1 + 1171 + 1300 + 9000 + MAX_PAYLOAD as u64;
+    assert_eq!((usage.from_peers, usage.to_peers), (all, all));
+    assert_eq!(usage.open, [(world.node.id(), 1)].into());
 }
 
 #[tokio::test]
