@@ -210,12 +210,13 @@ impl Proxy {
         request.extend_from_slice(&target.port.to_be_bytes());
         tcp.write_all(&request).await?;
         let mut answer = [0; 4];
-        tcp.read_exact(&mut answer)
-            .await
-            .map_err(|error| match error.kind() {
-                ErrorKind::UnexpectedEof => ProxyTrouble::Socks(HUNG_UP),
-                _ => error.into(),
-            })?;
+        if let Err(error) = tcp.read_exact(&mut answer).await {
+            return Err(if error.kind() == ErrorKind::UnexpectedEof {
+                ProxyTrouble::Socks(HUNG_UP)
+            } else {
+                error.into()
+            });
+        }
         let [VERSION, reply, _, kind] = answer else {
             return Err(ProxyTrouble::Nonsense);
         };
