@@ -197,21 +197,16 @@ impl Groups {
             self.is_shown(group, &guest, (&mut send, &mut recv)),
         );
         let redeemed = match shown.await {
-            Ok(Some(true)) => self.change(group, |machine, now| {
-                machine.redeem(guest.invite, guest.member, guest.proof, now)
-            }),
-            Ok(Some(false)) => Some(Err(RedeemError::NoInvite)),
+            Ok(Some(true)) => self.admit(group, &guest),
+            Ok(Some(false)) => Err(RedeemError::NoInvite.into()),
             Ok(None) | Err(_) => return connection.close(NO_GROUP, b"no invite was shown"),
         };
         let answers = match redeemed {
-            Some(Ok((ops, cards))) => {
+            Ok((ops, cards)) => {
                 let ops = ops.chunks(OPS).map(|some| Joined::Ops(some.to_vec()));
                 ops.chain([Joined::Done(cards)]).collect()
             }
-            Some(Err(error)) => vec![Joined::Refused(error.to_string())],
-            None => vec![Joined::Refused(
-                "the member that was asked has left the group".to_owned(),
-            )],
+            Err(error) => vec![Joined::Refused(error.to_string())],
         };
         for answer in answers {
             let told = timeout(PATIENCE, frame::write(&mut send, &answer, MAX_JOINED));
@@ -221,6 +216,29 @@ impl Groups {
         }
         let _ = send.finish();
         let _ = timeout(GOODBYE, connection.closed()).await;
+    }
+
+    /// Lets somebody in, which is on the disk before it is told: an invite would let in another otherwise once this node was started anew.
+    pub(super) fn admit(
+        &self,
+        group: GroupId,
+        guest: &Guest,
+    ) -> Result<(Vec<Op>, Vec<Card>), AdmitError> {
+        let _writing = self.writing();
+        let drafted = self.change(group, |machine, now| {
+            machine.draft_admission(guest.invite, guest.member, guest.proof, now)
+        });
+        if let Some(own) = drafted.ok_or(AdmitError::Left)?? {
+            let kept = self.0.store.keep_own(group, &own.records());
+            // Why not is logged there, and shown.
+            kept.map_err(|_| AdmitError::Unkept)?;
+            let published = self.change(group, |machine, now| machine.publish_op(own, now));
+            published
+                .ok_or(AdmitError::Left)?
+                .map_err(RedeemError::from)?;
+        }
+        let welcome = self.with(group, |member| member.machine.welcome(guest.member));
+        Ok(welcome.map_err(|_| AdmitError::Left)??)
     }
 
     /// Whether whoever comes has the invite's key; none if it does not say.
@@ -238,6 +256,19 @@ impl Groups {
         let asked = (self.0.endpoint.id(), &challenge);
         Some(is_shown(group, guest.invite, asked, &shown))
     }
+}
+
+/// Why somebody is not let in, in words for it.
+#[derive(Debug, Error)]
+pub(super) enum AdmitError {
+    #[error("the member that was asked has left the group")]
+    Left,
+    #[error(
+        "the member that was asked cannot note it, as on a full disk: the invite is as good as before; try again once that is mended there"
+    )]
+    Unkept,
+    #[error(transparent)]
+    Redeem(#[from] RedeemError),
 }
 
 /// Who comes with an invite.
