@@ -528,6 +528,13 @@ impl Groups {
         }
     }
 
+    /// Whether it is lived in the groups.
+    fn is_running(&self) -> bool {
+        let dialled = &self.0.dialled;
+        let waiting = dialled.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.is_none()
+    }
+
     /// Has each machine do what is due.
     fn look(&self) {
         let now = self.now();

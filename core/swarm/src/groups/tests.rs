@@ -352,3 +352,28 @@ async fn an_epoch_that_is_begun_is_on_the_disk_with_its_key() {
     assert_eq!(epoch(&found), epoch(&node));
     assert!(found.view(group).unwrap().has_key);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_joined_can_post_at_once() {
+    let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let founder = groups(&one).await;
+    let joins = groups_of(&two, peerway::SecretKey::from_seed(&[4; 32])).await;
+    let group = founder.create("home").unwrap();
+    let minute = Duration::from_secs(60);
+    let invite = founder.invite(group, Role::Member, 1, minute).unwrap();
+    let lives = async |groups: &Groups| {
+        let served = groups.clone();
+        let serve = move |connection| served.clone().serve(connection);
+        let router = peerway::Router::new(groups.0.endpoint.clone()).accept(ALPN, serve);
+        tokio::join!(router.run(), groups.run())
+    };
+    let posts = async {
+        joins.join(&invite).await.unwrap();
+        joins.post(group, "hello").unwrap()
+    };
+    tokio::select! {
+        posted = timeout(minute, posts) => drop(posted.unwrap()),
+        _ = lives(&founder) => panic!("the founder ended"),
+        _ = lives(&joins) => panic!("whoever joins ended"),
+    }
+}
