@@ -563,8 +563,10 @@ impl Groups {
         let Some(own) = drafted.flatten() else { return };
         let kept = self.0.store.keep_own(group, &own.records());
         self.change(group, |machine, now| match kept {
-            // A log that is full by now goes on with the epoch that there is.
-            Ok(()) => drop(machine.publish_op(own, now)),
+            Ok(()) => {
+                // A log that is full by now goes on with the epoch that there is.
+                let _ = machine.publish_op(own, now);
+            }
             // Why not is logged there, and shown.
             Err(_) => machine.put_off_rotation(now),
         });
