@@ -69,7 +69,7 @@ impl Intake {
     pub(super) fn end(self) -> Result<(), ReceiveError> {
         match self.coming {
             None => Ok(()),
-            Some(_) => Err(lied("it ended in the middle of a file")),
+            Some(_) => Err(ReceiveError::Left),
         }
     }
 

@@ -659,3 +659,33 @@ async fn who_cancels_is_named_to_the_other_side_and_the_next_try_goes_on_from_th
     let resumed = received.unwrap().resumed;
     assert!(resumed >= 60 * MIN_UNIT, "{resumed}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_is_dropped_has_left_and_the_next_try_goes_on_from_there() {
+    let (from, to) = folders();
+    let len = 400 * MIN_UNIT;
+    let path = write(from.path(), "large", &noise(len, 23));
+    let inbox = Inbox::open(to.path()).unwrap();
+    let nodes = pair(ALPN).await;
+    let (sent, received) = (Progress::default(), Progress::default());
+    let selection = Selection::of(std::slice::from_ref(&path)).unwrap();
+    let receiving = async {
+        let offered = inbox.offered(&nodes.server).await?;
+        offered.accept(&received).await
+    };
+    let sending = async {
+        tokio::select! {
+            sent = send(&nodes.client, selection, &sent) => panic!("it was through: {sent:?}"),
+            () = until(&received, 20 * MIN_UNIT) => {}
+        }
+    };
+    let both = async { tokio::join!(sending, receiving) };
+    let ((), error) = timeout(LONG, both).await.unwrap();
+    let error = error.unwrap_err();
+    assert!(matches!(error, ReceiveError::Left), "{error:?}");
+    let words = error.to_string();
+    assert!(words.contains("goes on where it was"), "{words}");
+    let (sent, received) = exchange(&pair(ALPN).await, &[path], &inbox).await;
+    assert_eq!(sent.unwrap().bytes, len);
+    assert!(received.unwrap().resumed > 0);
+}
