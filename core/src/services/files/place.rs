@@ -4,7 +4,7 @@
 use std::{
     fs::{File, FileTimes},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -128,6 +128,22 @@ impl Place {
         let is_folder = self.overwrite && found.is_ok_and(|found| found.is_dir());
         let entries = || self.root.read_dir(path);
         is_folder && entries().map_or(true, |mut entries| entries.next().is_some())
+    }
+
+    /// What is in the way of something of this name, and stays: at its place, or where a folder belongs that it is in.
+    pub(super) fn bar(&self, path: &SafePath, is_folder: bool) -> Option<PathBuf> {
+        let own = path.to_path();
+        let mut above: Vec<_> = own.ancestors().skip(1).collect();
+        above.retain(|above| !above.as_os_str().is_empty());
+        let mut folders = above.into_iter().rev();
+        if let Some(bar) = folders.find(|above| self.bars_folder(above)) {
+            return Some(bar.to_owned());
+        }
+        let is_barred = match is_folder {
+            true => self.bars_folder(&own),
+            false => self.bars_file(&own),
+        };
+        is_barred.then_some(own)
     }
 
     /// Whether a file is there as it was when it was put there.
