@@ -197,7 +197,9 @@ async fn what_a_peer_shares_is_fetched_by_its_name_and_followed_as_it_changes() 
 
     let get = ["get", "attic/Public", "--follow", "-o", out];
     let mut following = world.start("laptop", &get);
-    assert_eq!(following.line().await["event"], "got");
+    // On a busy computer how far it is comes first.
+    let got = async { while following.line().await["event"] != "got" {} };
+    timeout(PATIENCE, got).await.unwrap();
     assert_eq!(read("Public/a").await, "first");
     file(&folder.join("a"), "second");
     file(&folder.join("c"), "new");
@@ -213,6 +215,20 @@ async fn what_a_peer_shares_is_fetched_by_its_name_and_followed_as_it_changes() 
     file(&folder.join("a"), "third");
     let (attic, _) = world.up("attic").await;
     timeout(PATIENCE, comes("Public/a", "third")).await.unwrap();
+    // What is in the way stays, is named, and keeps nothing else from coming, now or later.
+    file(&into.join("Public/d/own"), "own");
+    file(&folder.join("d"), "a file");
+    for state in ["fourth", "fifth"] {
+        file(&folder.join("a"), state);
+        timeout(PATIENCE, comes("Public/a", state)).await.unwrap();
+    }
+    assert_eq!(read("Public/d/own").await, "own");
+    let cleared = async {
+        while into.join(".peerway-incoming").exists() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, cleared).await.unwrap();
     following.terminate().await;
     for running in [attic, laptop] {
         running.terminate().await;

@@ -274,7 +274,9 @@ fn status(error: &KeepError) -> StatusCode {
             | GetError::NobodyToAsk
             | GetError::NoProvider => StatusCode::NOT_FOUND,
             GetError::Unreached(_) | GetError::NoList(_) => StatusCode::BAD_GATEWAY,
-            GetError::Write { .. } | GetError::Ended | _ => StatusCode::INTERNAL_SERVER_ERROR,
+            GetError::Write { .. } | GetError::InTheWay(_) | GetError::Ended | _ => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         },
         KeepError::Store(error) => match **error {
             StoreError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,

@@ -224,7 +224,8 @@ impl TransferError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::Dial(error) => error.kind(),
-            Self::Send(SendError::Connection(_)) | Self::Receive(ReceiveError::Connection(_)) => {
+            Self::Send(SendError::Connection(_))
+            | Self::Receive(ReceiveError::Connection(_) | ReceiveError::Left) => {
                 FailureKind::Unreachable
             }
             Self::Busy | Self::Send(SendError::Refused(Refusal::Busy)) => FailureKind::Busy,

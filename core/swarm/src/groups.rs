@@ -528,6 +528,13 @@ impl Groups {
         }
     }
 
+    /// Whether it is lived in the groups.
+    fn is_running(&self) -> bool {
+        let dialled = &self.0.dialled;
+        let waiting = dialled.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.is_none()
+    }
+
     /// Has each machine do what is due.
     fn look(&self) {
         let now = self.now();
@@ -539,8 +546,30 @@ impl Groups {
         let due: Vec<_> = due.map(|(id, _)| *id).collect();
         drop(live);
         for group in due {
+            self.rotate(group);
             self.change(group, Machine::timeout);
         }
+    }
+
+    /// Begins an epoch of a group if one is due: its key is on the disk before anything is sealed by it.
+    fn rotate(&self, group: GroupId) {
+        let now = self.now();
+        let is_due = self.with(group, |member| member.machine.is_rotation_due(now));
+        if !matches!(is_due, Ok(true)) {
+            return;
+        }
+        let _writing = self.writing();
+        let drafted = self.change(group, |machine, now| machine.draft_rotation(now));
+        let Some(own) = drafted.flatten() else { return };
+        let kept = self.0.store.keep_own(group, &own.records());
+        self.change(group, |machine, now| match kept {
+            Ok(()) => {
+                // A log that is full by now goes on with the epoch that there is.
+                let _ = machine.publish_op(own, now);
+            }
+            // Why not is logged there, and shown.
+            Err(_) => machine.put_off_rotation(now),
+        });
     }
 
     fn deadline(&self) -> Instant {

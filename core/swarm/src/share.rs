@@ -59,6 +59,7 @@ mod tests;
 mod turnstile;
 mod units;
 mod uploader;
+mod way;
 mod wire;
 #[cfg(test)]
 mod world;

@@ -422,7 +422,11 @@ fn get(error: &GetError) -> u8 {
         GetError::Unreached(_) | GetError::Nowhere { .. } => UNREACHABLE,
         GetError::NotThere(_) => REFUSED,
         GetError::NoProvider | GetError::NobodyToAsk => USAGE,
-        GetError::NoList(_) | GetError::Write { .. } | GetError::Ended | _ => FAILED,
+        GetError::NoList(_)
+        | GetError::Write { .. }
+        | GetError::InTheWay(_)
+        | GetError::Ended
+        | _ => FAILED,
     }
 }
 
@@ -456,7 +460,7 @@ fn node_get(kind: GetFailure) -> u8 {
         GetFailure::Unreachable => UNREACHABLE,
         GetFailure::Refused => REFUSED,
         GetFailure::Usage => USAGE,
-        GetFailure::Failed => FAILED,
+        GetFailure::InTheWay | GetFailure::Failed => FAILED,
     }
 }
 

@@ -104,6 +104,8 @@ pub(crate) enum GetFailure {
     Unreachable,
     Refused,
     Usage,
+    /// All came but what has something in its way.
+    InTheWay,
     Failed,
 }
 
@@ -113,6 +115,7 @@ impl GetFailure {
             GetError::Unreached(_) | GetError::Nowhere { .. } => Self::Unreachable,
             GetError::NotThere(_) => Self::Refused,
             GetError::NoProvider | GetError::NobodyToAsk => Self::Usage,
+            GetError::InTheWay(_) => Self::InTheWay,
             GetError::NoList(_) | GetError::Write { .. } | GetError::Ended | _ => Self::Failed,
         }
     }

@@ -95,7 +95,11 @@ pub(super) fn is_lacking(error: &KeepError) -> bool {
             | GetError::Nowhere { .. }
             | GetError::NobodyToAsk
             | GetError::NoProvider => true,
-            GetError::NoList(_) | GetError::Write { .. } | GetError::Ended | _ => false,
+            GetError::NoList(_)
+            | GetError::Write { .. }
+            | GetError::InTheWay(_)
+            | GetError::Ended
+            | _ => false,
         },
         KeepError::Store(_) | KeepError::NoStore | KeepError::NoFile | _ => false,
     }

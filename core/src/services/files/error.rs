@@ -64,6 +64,11 @@ pub enum ReceiveError {
         "the connection was lost: {0}; it goes on where it was when the sender sends once more"
     )]
     Connection(#[from] ConnectionError),
+    /// The sender's program ended, or gave up sending, without a word; what came is kept.
+    #[error(
+        "the sender left before the end; it goes on where it was when the sender sends once more"
+    )]
+    Left,
     /// The sender broke its word: nothing of the file that it did so with was kept.
     #[error("the sender was cut off: {0}")]
     Lied(String),
@@ -126,8 +131,9 @@ impl From<ReadExactError> for ReceiveError {
     fn from(error: ReadExactError) -> Self {
         match error {
             ReadExactError::ReadError(ReadError::ConnectionLost(error)) => Self::Connection(error),
-            ReadExactError::ReadError(_) | ReadExactError::FinishedEarly(_) => {
-                Self::Lied("it ended in the middle of a message".to_owned())
+            ReadExactError::FinishedEarly(_) => Self::Left,
+            ReadExactError::ReadError(_) => {
+                Self::Lied("it broke off in the middle of a message".to_owned())
             }
         }
     }
@@ -137,7 +143,8 @@ impl From<WriteError> for ReceiveError {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::ConnectionLost(error) => Self::Connection(error),
-            WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => {
+            WriteError::Stopped(_) => Self::Left,
+            WriteError::ClosedStream | WriteError::ZeroRttRejected => {
                 Self::Lied("it does not listen".to_owned())
             }
         }

@@ -69,7 +69,7 @@ impl Intake {
     pub(super) fn end(self) -> Result<(), ReceiveError> {
         match self.coming {
             None => Ok(()),
-            Some(_) => Err(lied("it ended in the middle of a file")),
+            Some(_) => Err(ReceiveError::Left),
         }
     }
 
@@ -238,8 +238,14 @@ impl Intake {
             return Err(lied("a file is not what its hash says"));
         }
         let index = coming.index;
-        let named = coming.settle(&self.work, size);
-        let named = named.map_err(|source| failed(&self.work.name_of(index), source))?;
+        let named = match coming.settle(&self.work, size) {
+            Ok(named) => named,
+            Err(source) => {
+                self.work.unplaced(index, source)?;
+                let _ = self.work.dir.remove_file(&coming.name);
+                return Ok(());
+            }
+        };
         self.work.count(size, coming.resumed);
         let Some(target) = self.work.targets.get(index as usize) else {
             return Ok(());

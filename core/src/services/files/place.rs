@@ -4,7 +4,7 @@
 use std::{
     fs::{File, FileTimes},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -115,6 +115,37 @@ impl Place {
         self.root.create_dir_all(path.to_path())
     }
 
+    /// Whether something is where a folder belongs that is none, nor a link to one that is in here: it stays.
+    #[must_use]
+    pub fn bars_folder(&self, path: &Path) -> bool {
+        self.root.symlink_metadata(path).is_ok() && !self.root.is_dir(path)
+    }
+
+    /// Whether a folder with something in it is where a file belongs to which other things give way: it stays.
+    #[must_use]
+    pub fn bars_file(&self, path: &Path) -> bool {
+        let found = self.root.symlink_metadata(path);
+        let is_folder = self.overwrite && found.is_ok_and(|found| found.is_dir());
+        let entries = || self.root.read_dir(path);
+        is_folder && entries().map_or(true, |mut entries| entries.next().is_some())
+    }
+
+    /// What is in the way of something of this name, and stays: at its place, or where a folder belongs that it is in.
+    pub(super) fn bar(&self, path: &SafePath, is_folder: bool) -> Option<PathBuf> {
+        let own = path.to_path();
+        let mut above: Vec<_> = own.ancestors().skip(1).collect();
+        above.retain(|above| !above.as_os_str().is_empty());
+        let mut folders = above.into_iter().rev();
+        if let Some(bar) = folders.find(|above| self.bars_folder(above)) {
+            return Some(bar.to_owned());
+        }
+        let is_barred = match is_folder {
+            true => self.bars_folder(&own),
+            false => self.bars_file(&own),
+        };
+        is_barred.then_some(own)
+    }
+
     /// Whether a file is there as it was when it was put there.
     pub(super) fn has(&self, path: &str, size: u64, modified: Time) -> bool {
         let found = self.root.symlink_metadata(path);
@@ -140,14 +171,19 @@ impl Place {
         free.ok_or_else(|| io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Gives a whole file of `work` its name; false if another took that meanwhile.
+    /// Gives a whole file of `work` its name; false if another took that meanwhile. With `overwrite` an empty folder of that name gives
+    /// way too, and one with something in it stays.
     ///
     /// # Errors
     /// It cannot be moved.
     pub fn put(&self, work: &Dir, part: &str, path: &SafePath) -> io::Result<bool> {
         let place = path.to_path();
         if self.overwrite {
-            return work.rename(part, &self.root, place).map(|()| true);
+            let rename = || work.rename(part, &self.root, &place).map(|()| true);
+            return rename().or_else(|error| match self.root.remove_dir(&place) {
+                Ok(()) => rename(),
+                Err(_) => Err(error),
+            });
         }
         match work.hard_link(part, &self.root, &place) {
             Ok(()) => work.remove_file(part).map(|()| true),

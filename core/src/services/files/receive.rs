@@ -112,6 +112,7 @@ async fn say_why(error: &ReceiveError, control: Control, connection: &Connection
         ReceiveError::Cancelled => trouble(CANCELLED_THERE.to_owned(), control, connection).await,
         // The sender waits for it.
         ReceiveError::CancelledThere => connection.close(CANCELLED, b""),
+        ReceiveError::Left => connection.close(CANCELLED, b"the sender left"),
         ReceiveError::Connection(_) | ReceiveError::Refused => {}
     }
 }
@@ -239,11 +240,14 @@ async fn data(
     work: &Arc<Work>,
 ) -> Result<(), ReceiveError> {
     let mut streams = JoinSet::new();
-    let (mut opened, mut announced) = (0, None);
+    let (mut opened, mut announced, mut is_cut) = (0, None, false);
     let (mut problems, Control { send, recv }) = (work.problems(), control);
     // One future for all turns, as one that is dropped may have read half of the message.
     let mut message = pin!(read_message(recv));
     loop {
+        if announced.is_some() && is_cut {
+            return Err(lied("it ended in the middle of a file"));
+        }
         if announced == Some(opened) && streams.is_empty() {
             break;
         }
@@ -263,7 +267,11 @@ async fn data(
                     }
                 }
             }
-            Some(ended) = streams.join_next() => ended.map_err(io::Error::from).map_err(broke)??,
+            Some(ended) = streams.join_next() => match ended.map_err(io::Error::from).map_err(broke)? {
+                // Whether it says that this was all, or is gone, is heard next.
+                Err(ReceiveError::Left) => is_cut = true,
+                ended => ended?,
+            },
             Some(problem) = problems.recv() => send.write_all(&problem.emit()).await?,
         }
         if announced.is_some_and(|announced| opened > announced) {
@@ -370,7 +378,7 @@ impl Reader {
         if self.fill(len).await? {
             Ok(())
         } else {
-            Err(lied("it ended in the middle of a file"))
+            Err(ReceiveError::Left)
         }
     }
 

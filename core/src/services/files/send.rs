@@ -29,7 +29,8 @@ const QUEUE: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Offers what was selected and, if the receiver takes it, sends it, which `progress` shows. Ends when the receiver has it all, and closes
-/// the connection.
+/// the connection. To end it before, cancel it by `progress.valve().cancel()` and wait for this: the receiver is told so then. Where the
+/// future is dropped instead, the receiver hears that the sender left. Either way the same goes on where it was when it is sent once more.
 ///
 /// # Errors
 /// See [`SendError`]. A file that could not be read, or kept, is a [`Problem`] of the report.

@@ -173,11 +173,11 @@ async fn links_are_not_followed_on_either_side() {
     symlink(outside.path(), to.path().join("f/a")).unwrap();
     let inbox = Inbox::open(to.path()).unwrap().overwrite(true);
     let (sent, received) = exchange_of(&pair(ALPN).await, selection, &inbox).await;
-    assert!(
-        matches!(received, Err(ReceiveError::Write { .. })),
-        "{received:?}"
-    );
-    assert!(matches!(sent, Err(SendError::Receiver(_))), "{sent:?}");
+    for report in [received.unwrap(), sent.unwrap()] {
+        let problems = report.problems.iter().map(|it| &*it.path);
+        assert_eq!(problems.collect::<Vec<_>>(), ["f/a", "f/a/b"]);
+        assert_eq!(report.problems[1].reason, "f/a is in the way there");
+    }
     assert_eq!(tree(outside.path()), []);
 }
 
@@ -658,4 +658,75 @@ async fn who_cancels_is_named_to_the_other_side_and_the_next_try_goes_on_from_th
     assert_eq!(sent.unwrap().bytes, len);
     let resumed = received.unwrap().resumed;
     assert!(resumed >= 60 * MIN_UNIT, "{resumed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_is_dropped_has_left_and_the_next_try_goes_on_from_there() {
+    let (from, to) = folders();
+    let len = 400 * MIN_UNIT;
+    let path = write(from.path(), "large", &noise(len, 23));
+    let inbox = Inbox::open(to.path()).unwrap();
+    let nodes = pair(ALPN).await;
+    let (sent, received) = (Progress::default(), Progress::default());
+    let selection = Selection::of(std::slice::from_ref(&path)).unwrap();
+    let receiving = async {
+        let offered = inbox.offered(&nodes.server).await?;
+        offered.accept(&received).await
+    };
+    let sending = async {
+        tokio::select! {
+            sent = send(&nodes.client, selection, &sent) => panic!("it was through: {sent:?}"),
+            () = until(&received, 20 * MIN_UNIT) => {}
+        }
+    };
+    let both = async { tokio::join!(sending, receiving) };
+    let ((), error) = timeout(LONG, both).await.unwrap();
+    let error = error.unwrap_err();
+    assert!(matches!(error, ReceiveError::Left), "{error:?}");
+    let words = error.to_string();
+    assert!(words.contains("goes on where it was"), "{words}");
+    let (sent, received) = exchange(&pair(ALPN).await, &[path], &inbox).await;
+    assert_eq!(sent.unwrap().bytes, len);
+    assert!(received.unwrap().resumed > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_way_stays_and_is_named_on_both_sides_and_others_arrive() {
+    let (from, to) = folders();
+    let photos = from.path().join("photos");
+    write(&photos, "a", b"a file");
+    write(&photos, "b/in", b"in a folder");
+    write(&photos, "c", b"comes");
+    let own = [
+        write(to.path(), "photos/a/own", b"own"),
+        write(to.path(), "photos/b", b"own too"),
+    ];
+    let pair = pair(ALPN).await;
+    let inbox = Inbox::open(to.path()).unwrap().overwrite(true);
+    let (sent, received) = exchange(&pair, &[photos], &inbox).await;
+    let told = |problems: &[Problem]| {
+        let each = problems.iter();
+        let mut told: Vec<_> = each
+            .map(|it| format!("{}: {}", it.path, it.reason))
+            .collect();
+        told.sort();
+        told
+    };
+    let there = told(&received.unwrap().problems);
+    assert_eq!(
+        there,
+        [
+            "photos/a: photos/a is in the way there",
+            "photos/b/in: photos/b is in the way there",
+            "photos/b: photos/b is in the way there",
+        ]
+    );
+    assert_eq!(told(&sent.unwrap().problems), there);
+    assert_eq!(fs::read(&own[0]).unwrap(), b"own");
+    assert_eq!(fs::read(&own[1]).unwrap(), b"own too");
+    assert_eq!(fs::read(to.path().join("photos/c")).unwrap(), b"comes");
+    assert!(
+        !to.path().join(name::WORK).exists(),
+        "nothing is left of it"
+    );
 }

@@ -130,13 +130,28 @@ impl Work {
     }
 
     fn make_folders(&self) -> Result<(), ReceiveError> {
-        for target in &self.targets {
+        for (index, target) in (0..).zip(&self.targets) {
             if let Kind::Folder = target.entry.kind
                 && let Err(source) = self.place.make_folder(&target.path)
             {
-                return Err(failed(&target.path.to_text(), source));
+                self.unplaced(index, source)?;
             }
         }
+        Ok(())
+    }
+
+    /// Something cannot be put where it belongs: where that is for something in its way, all else comes nevertheless.
+    pub(super) fn unplaced(&self, index: u32, source: io::Error) -> Result<(), ReceiveError> {
+        let target = self.targets.get(index as usize);
+        let bar = target.and_then(|Target { entry, path }| {
+            let is_folder = matches!(entry.kind, Kind::Folder);
+            self.place.bar(path, is_folder)
+        });
+        let Some(bar) = bar else {
+            return Err(failed(&self.name_of(index), source));
+        };
+        let reason = format!("{} is in the way there", bar.display());
+        self.problem(index, reason, true);
         Ok(())
     }
 

@@ -336,9 +336,9 @@ impl Machine {
         }
         self.ask_for_missing(now);
         self.advertise(now);
-        if self.rotate_at.is_some_and(|at| at <= now.at) {
-            self.rotate_at = None;
-            self.rotate(now);
+        if let Some(own) = self.draft_rotation(now) {
+            // A log that is full by now goes on with the epoch that there is.
+            let _ = self.publish_op(own, now);
         }
         if self.rewire_at <= now.at {
             self.plan_rewiring(now.at);
@@ -443,14 +443,29 @@ impl Machine {
         }
     }
 
-    fn rotate(&mut self, now: Now) {
-        let is_admin = self.log.state().role(self.me) >= Some(Role::Admin);
-        if is_admin && self.log.state().needs_rotation {
-            // A full log goes on with the epoch that there is.
-            if let Ok(own) = self.draft_epoch(|key| Body::Rotate { key }, now) {
-                let _ = self.publish_op(own, now);
-            }
+    /// Whether an epoch is to be begun.
+    #[must_use]
+    pub fn is_rotation_due(&self, now: Now) -> bool {
+        self.rotate_at.is_some_and(|at| at <= now.at)
+    }
+
+    /// The epoch that is due, if it is this node that begins it: [`timeout`](Self::timeout) would. Whoever has to keep it before anybody
+    /// hears of it asks for it before that, and [publishes](Self::publish_op) it, or has it [once more](Self::put_off_rotation).
+    pub fn draft_rotation(&mut self, now: Now) -> Option<OwnOp> {
+        if !self.is_rotation_due(now) {
+            return None;
         }
+        self.rotate_at = None;
+        let state = self.log.state();
+        let is_mine = state.needs_rotation && state.role(self.me) >= Some(Role::Admin);
+        // A full log goes on with the epoch that there is.
+        let draft = || self.draft_epoch(|key| Body::Rotate { key }, now).ok();
+        is_mine.then(draft).flatten()
+    }
+
+    /// What was drafted is not written: it is due again after a while.
+    pub fn put_off_rotation(&mut self, now: Now) {
+        self.plan_rotation(now.at);
     }
 
     /// To what a post is an answer, and who wrote that; none if it is none, or what it answers is not kept here, or its key is not.

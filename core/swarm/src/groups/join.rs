@@ -8,7 +8,10 @@ use peerway::{
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use thiserror::Error;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::broadcast::error::RecvError,
+    time::{Instant, timeout},
+};
 
 use super::{ALPN, GroupError, Groups, MAX_GROUPS, session::NO_GROUP};
 use crate::{
@@ -37,6 +40,8 @@ const TRIED_WITHIN: Duration = Duration::from_secs(15);
 const SETTLING: Duration = Duration::from_secs(5);
 /// Said of a member that has nobody come in by the invite.
 const SHUT: &str = "nobody comes in by this invite any more: it was used up or taken back, or is too old, or its maker has not met this member since it was made";
+/// How long the group's key may take once this node is let in.
+const KEY_PATIENCE: Duration = Duration::from_secs(15);
 /// How long the end of it may take to be heard.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -69,7 +74,10 @@ pub enum JoinError {
 }
 
 impl Groups {
-    /// Joins a group, which this node may be in already.
+    /// Joins a group, which this node may be in already, and waits for its key, which comes by the first link to a member: what is posted
+    /// after that can be read by all. Where no key comes within 15 s, or [`run`](Self::run) is not under way, which links to members,
+    /// this node is in the group all the same: [`GroupView::has_key`](super::GroupView::has_key) says so, a
+    /// [`GroupEvent::Changed`](super::GroupEvent::Changed) when it came, and until then [`post`](Self::post) is refused.
     ///
     /// # Errors
     /// See [`JoinError`].
@@ -98,8 +106,27 @@ impl Groups {
         if known.log.state().role(self.0.endpoint.id()).is_none() {
             return Err(JoinError::Untrue);
         }
-        let _writing = self.writing();
-        Ok(self.keep_new(group, known)?)
+        let mut events = self.events();
+        {
+            let _writing = self.writing();
+            self.keep_new(group, known)?;
+        }
+        let keyed = async {
+            while self.is_running() && self.lacks_key(group) {
+                // Also what was missed of them may have been the key.
+                if let Err(RecvError::Closed) = events.recv().await {
+                    return;
+                }
+            }
+        };
+        // It comes later then.
+        let _ = timeout(KEY_PATIENCE, keyed).await;
+        Ok(group)
+    }
+
+    fn lacks_key(&self, group: GroupId) -> bool {
+        let has_key = self.with(group, |member| member.machine.has_key());
+        has_key.is_ok_and(|has_key| !has_key)
     }
 
     /// Comes by one door after the other, until one is ours alone.
@@ -197,21 +224,16 @@ impl Groups {
             self.is_shown(group, &guest, (&mut send, &mut recv)),
         );
         let redeemed = match shown.await {
-            Ok(Some(true)) => self.change(group, |machine, now| {
-                machine.redeem(guest.invite, guest.member, guest.proof, now)
-            }),
-            Ok(Some(false)) => Some(Err(RedeemError::NoInvite)),
+            Ok(Some(true)) => self.admit(group, &guest),
+            Ok(Some(false)) => Err(RedeemError::NoInvite.into()),
             Ok(None) | Err(_) => return connection.close(NO_GROUP, b"no invite was shown"),
         };
         let answers = match redeemed {
-            Some(Ok((ops, cards))) => {
+            Ok((ops, cards)) => {
                 let ops = ops.chunks(OPS).map(|some| Joined::Ops(some.to_vec()));
                 ops.chain([Joined::Done(cards)]).collect()
             }
-            Some(Err(error)) => vec![Joined::Refused(error.to_string())],
-            None => vec![Joined::Refused(
-                "the member that was asked has left the group".to_owned(),
-            )],
+            Err(error) => vec![Joined::Refused(error.to_string())],
         };
         for answer in answers {
             let told = timeout(PATIENCE, frame::write(&mut send, &answer, MAX_JOINED));
@@ -221,6 +243,29 @@ impl Groups {
         }
         let _ = send.finish();
         let _ = timeout(GOODBYE, connection.closed()).await;
+    }
+
+    /// Lets somebody in, which is on the disk before it is told: an invite would let in another otherwise once this node was started anew.
+    pub(super) fn admit(
+        &self,
+        group: GroupId,
+        guest: &Guest,
+    ) -> Result<(Vec<Op>, Vec<Card>), AdmitError> {
+        let _writing = self.writing();
+        let drafted = self.change(group, |machine, now| {
+            machine.draft_admission(guest.invite, guest.member, guest.proof, now)
+        });
+        if let Some(own) = drafted.ok_or(AdmitError::Left)?? {
+            let kept = self.0.store.keep_own(group, &own.records());
+            // Why not is logged there, and shown.
+            kept.map_err(|_| AdmitError::Unkept)?;
+            let published = self.change(group, |machine, now| machine.publish_op(own, now));
+            published
+                .ok_or(AdmitError::Left)?
+                .map_err(RedeemError::from)?;
+        }
+        let welcome = self.with(group, |member| member.machine.welcome(guest.member));
+        Ok(welcome.map_err(|_| AdmitError::Left)??)
     }
 
     /// Whether whoever comes has the invite's key; none if it does not say.
@@ -238,6 +283,19 @@ impl Groups {
         let asked = (self.0.endpoint.id(), &challenge);
         Some(is_shown(group, guest.invite, asked, &shown))
     }
+}
+
+/// Why somebody is not let in, in words for it.
+#[derive(Debug, Error)]
+pub(super) enum AdmitError {
+    #[error("the member that was asked has left the group")]
+    Left,
+    #[error(
+        "the member that was asked cannot note it, as on a full disk: the invite is as good as before; try again once that is mended there"
+    )]
+    Unkept,
+    #[error(transparent)]
+    Redeem(#[from] RedeemError),
 }
 
 /// Who comes with an invite.

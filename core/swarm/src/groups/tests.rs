@@ -4,7 +4,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tempfile::TempDir;
 
-use super::*;
+use super::{
+    join::{AdmitError, Guest},
+    *,
+};
+use crate::group::RedeemError;
 
 fn builder() -> Builder {
     let builder = Endpoint::builder().bind_addr(([127, 0, 0, 1], 0).into());
@@ -267,4 +271,109 @@ async fn those_of_a_feed_have_no_group_in_common_with_whoever_follows_it_or_writ
     node.add(group, two, Role::Member).unwrap();
     assert!(!node.is_feed(group));
     assert_eq!(node.common(one), Some(group));
+}
+
+/// Whoever comes by the invite, as a member that it shows it to sees it.
+fn guest(invite: &GroupInvite, seed: u8) -> Guest {
+    let member = peerway::SecretKey::from_seed(&[seed; 32]).id();
+    let key = *invite.invitation().key().id().as_bytes();
+    Guest::new(key, *member.as_bytes(), invite.prove(member)).unwrap()
+}
+
+#[tokio::test]
+async fn who_was_let_in_is_a_member_though_the_node_is_killed_then_and_the_invite_is_used_up() {
+    let folder = TempDir::new().unwrap();
+    let node = groups(&folder).await;
+    let group = node.create("home").unwrap();
+    let minute = Duration::from_secs(60);
+    let invite = node.invite(group, Role::Member, 1, minute).unwrap();
+    node.admit(group, &guest(&invite, 4)).unwrap();
+    let found = after_a_crash(&folder).await;
+    let view = found.view(group).unwrap();
+    assert_eq!((view.members.len(), view.invites), (2, 0));
+    let other = found.admit(group, &guest(&invite, 5)).unwrap_err();
+    let is_used_up = matches!(other, AdmitError::Redeem(RedeemError::UsedUp));
+    assert!(is_used_up, "{other:?}");
+    found.admit(group, &guest(&invite, 4)).unwrap();
+}
+
+#[tokio::test]
+async fn who_cannot_be_noted_on_a_full_disk_is_told_so_and_the_invite_stays_good() {
+    let folder = TempDir::new().unwrap();
+    let node = groups(&folder).await;
+    let group = node.create("home").unwrap();
+    let minute = Duration::from_secs(60);
+    let invite = node.invite(group, Role::Member, 1, minute).unwrap();
+    let disk = node.0.store.is_full();
+    disk.store(true, Relaxed);
+    let refused = node.admit(group, &guest(&invite, 4)).unwrap_err();
+    let words = refused.to_string();
+    assert!(
+        words.contains("full disk") && !words.contains(".redb"),
+        "{words}"
+    );
+    assert_eq!(node.view(group).unwrap().members.len(), 1);
+    disk.store(false, Relaxed);
+    node.admit(group, &guest(&invite, 5)).unwrap();
+    let found = after_a_crash(&folder).await;
+    assert_eq!(found.view(group).unwrap().members.len(), 2);
+}
+
+#[tokio::test]
+async fn an_epoch_that_is_begun_is_on_the_disk_with_its_key() {
+    let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let node = groups(&folder).await;
+    let group = node.create("home").unwrap();
+    let ben = peerway::SecretKey::from_seed(&[4; 32]);
+    node.add(group, ben.id(), Role::Member).unwrap();
+    let (_, known) = node.0.store.groups().unwrap().remove(0);
+    let other = groups_of(&elsewhere, ben).await;
+    other.keep_new(group, known).unwrap();
+    let left = other.change(group, |machine, now| machine.draft_op(Body::Leave, now));
+    let left = left.unwrap().unwrap();
+    node.0.store.keep_own(group, &left.records()).unwrap();
+    let taken = node.change(group, |machine, now| machine.publish_op(left, now));
+    taken.unwrap().unwrap();
+    let epoch = |node: &Groups| {
+        let epoch = |member: &Member| member.machine.log().state().epoch;
+        node.with(group, epoch).unwrap()
+    };
+    let first = epoch(&node);
+    tokio::time::pause();
+    let disk = node.0.store.is_full();
+    for (is_full, begins) in [(true, false), (false, true)] {
+        disk.store(is_full, Relaxed);
+        tokio::time::advance(Duration::from_secs(11)).await;
+        node.look();
+        assert_eq!(epoch(&node) != first, begins, "full: {is_full}");
+    }
+    tokio::time::resume();
+    let found = after_a_crash(&folder).await;
+    assert_eq!(epoch(&found), epoch(&node));
+    assert!(found.view(group).unwrap().has_key);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_joined_can_post_at_once() {
+    let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let founder = groups(&one).await;
+    let joins = groups_of(&two, peerway::SecretKey::from_seed(&[4; 32])).await;
+    let group = founder.create("home").unwrap();
+    let minute = Duration::from_secs(60);
+    let invite = founder.invite(group, Role::Member, 1, minute).unwrap();
+    let lives = async |groups: &Groups| {
+        let served = groups.clone();
+        let serve = move |connection| served.clone().serve(connection);
+        let router = peerway::Router::new(groups.0.endpoint.clone()).accept(ALPN, serve);
+        tokio::join!(router.run(), groups.run())
+    };
+    let posts = async {
+        joins.join(&invite).await.unwrap();
+        joins.post(group, "hello").unwrap()
+    };
+    tokio::select! {
+        posted = timeout(minute, posts) => drop(posted.unwrap()),
+        _ = lives(&founder) => panic!("the founder ended"),
+        _ = lives(&joins) => panic!("whoever joins ended"),
+    }
 }

@@ -6,6 +6,9 @@ use peerway::{PeerId, services::files::SelectError};
 
 use crate::store::{catalog::CatalogError, file::FileError};
 
+/// What is in the way and is named in one message.
+const SHOWN: usize = 5;
+
 /// Why something is not shared.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -75,10 +78,23 @@ pub enum GetError {
         /// Why not.
         source: io::Error,
     },
+    /// All came but what has these in its way, which stay: files where folders belong, and folders where files do.
+    #[error("in the way: {}; all else is here. Move that away, and fetch the same once more", listed(.0))]
+    InTheWay(Vec<std::path::PathBuf>),
     /// The transfer's [`Valve`](peerway::services::files::Valve) was told so; what came stays.
     #[error("cancelled here; fetch the same once more, and it goes on where it was")]
     Cancelled,
     /// The node has ended.
     #[error("the node has ended")]
     Ended,
+}
+
+/// The first of them, and how many more there are.
+fn listed(paths: &[std::path::PathBuf]) -> String {
+    let first = paths.iter().take(SHOWN);
+    let first: Vec<_> = first.map(|path| path.display().to_string()).collect();
+    match paths.len().saturating_sub(SHOWN) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
 }

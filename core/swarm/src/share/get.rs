@@ -29,6 +29,7 @@ use super::{
     small::put,
     sources::Sources,
     stream::Opened,
+    way::{self, Below},
 };
 use crate::store::{
     file::SharedFile,
@@ -170,12 +171,22 @@ pub(super) struct Get<'a> {
 
 impl Get<'_> {
     async fn file(&self, link: &Link, name: SafePath) -> Result<Got, GetError> {
+        let (place, own) = (self.place.clone(), name.to_path());
+        let is_barred = self.blocking(move || Ok(place.bars_file(&own))).await?;
+        if is_barred {
+            return Err(self.barred([name.to_path()]));
+        }
         self.progress.begin(1, link.size);
         let file = collection::File::new(link.hash, link.size, false);
         let _alone = self.alone().await?;
         let path = self.one(file, name).await?;
         self.clear().await;
         Ok(self.got(path, 1, link.size))
+    }
+
+    fn barred(&self, paths: impl IntoIterator<Item = PathBuf>) -> GetError {
+        let paths = paths.into_iter();
+        GetError::InTheWay(paths.map(|path| self.folder.join(path)).collect())
     }
 
     /// A folder with all that is in it.
@@ -195,16 +206,23 @@ impl Get<'_> {
         let top = self.top(&name).await?;
         let below = |path: &SafePath| sanitise(&format!("{top}/{}", path.to_text()));
         let bad = |error: files::BadName| GetError::NoList(error.to_string());
-        for folder in &folders {
-            let folder = below(folder).map_err(bad)?;
-            let place = self.place.clone();
-            self.blocking(move || place.make_folder(&folder)).await?;
-        }
         let files = files.iter();
         let files = files.map(|(path, file)| below(path).map(|path| (path, *file)));
-        self.each(files.collect::<Result<_, _>>().map_err(bad)?)
-            .await?;
+        let below = Arc::new(Below {
+            folders: folders
+                .iter()
+                .map(below)
+                .collect::<Result<_, _>>()
+                .map_err(bad)?,
+            files: files.collect::<Result<_, _>>().map_err(bad)?,
+        });
+        let place = self.place.clone();
+        let cleared = self.blocking(move || way::clear(&place, &below)).await?;
+        self.each(cleared.files).await?;
         self.clear().await;
+        if !cleared.barred.is_empty() {
+            return Err(self.barred(cleared.barred));
+        }
         let path = self.folder.join(&top);
         Ok(self.got(path, count, bytes))
     }

@@ -268,10 +268,16 @@ fn found(work: &Work, folder: &Path, (path, file): &Wanted) -> Found {
 pub(super) fn put(place: &Place, work: &Dir, path: &SafePath, hash: Hash) -> io::Result<SafePath> {
     loop {
         let free = place.free(path)?;
-        if place.put(work, &Part::file_name(hash), &free)? {
+        let put = place.put(work, &Part::file_name(hash), &free);
+        if put.map_err(|error| named(&free, error))? {
             return Ok(free);
         }
     }
+}
+
+/// The same error, with what it is about.
+pub(super) fn named(path: &SafePath, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.to_text()))
 }
 
 /// Whether the system puts all that was written in a folder onto the disk at once.

@@ -2,6 +2,7 @@
 
 mod kept;
 mod served;
+mod way;
 
 use std::{
     fs,

@@ -18,7 +18,7 @@ use crate::{
         out,
         state::StateDir,
     },
-    control::Client,
+    control::{Client, GetFailure},
     shares::Wanted,
 };
 
@@ -91,11 +91,16 @@ pub(super) async fn run(
     group::with(globals, false, async |node| {
         let link = seeking.ask(&node).await?;
         let hash = link.hash;
-        let got = by_node(globals, Wanted::Link(link), target, &node).await?;
-        if !args.follow {
-            return Ok(());
-        }
-        let next = replacing(&got);
+        let over = over(&target, &link);
+        let next = match by_node(globals, Wanted::Link(link), target, &node).await {
+            Ok(_) if !args.follow => return Ok(()),
+            Ok(got) => replacing(&got),
+            Err(failure) if args.follow && args.overwrite && is_in_the_way(&failure) => {
+                out::hint(later(&failure));
+                over
+            }
+            Err(failure) => return Err(failure),
+        };
         tokio::select! {
             never = seeking.follow(&node, hash, &next) => match never? {},
             () = interrupted() => Ok(()),
@@ -112,6 +117,24 @@ fn replacing(got: &Got) -> Target {
     target.name = name.map(|name| name.to_string_lossy().into_owned());
     target.overwrite = true;
     target
+}
+
+/// The same where something was in the way of what was to be overwritten.
+fn over(target: &Target, link: &Link) -> Target {
+    let mut target = target.clone();
+    target.name.get_or_insert_with(|| link.name.clone());
+    target.overwrite = true;
+    target
+}
+
+/// Whether all came but what has something in its way here: the same state does not come again for that.
+fn is_in_the_way(failure: &Failure) -> bool {
+    let kind = GetFailure::InTheWay;
+    matches!(failure, Failure::NodeGet { kind: it, .. } if *it == kind)
+}
+
+fn later(failure: &Failure) -> String {
+    format!("{failure}; the next state is waited for")
 }
 
 struct Seeking<'a> {
@@ -174,12 +197,16 @@ impl Seeking<'_> {
         }
     }
 
-    /// Fetches the state of now if it is another one; says which is here then.
+    /// Fetches the state of now if it is another one; says which is here then, but for what has something in its way.
     async fn renew(&self, node: &Client, had: Hash, target: &Target) -> Result<Hash, Failure> {
         let link = self.ask(node).await?;
         let hash = link.hash;
         if hash != had {
-            by_node(self.globals, Wanted::Link(link), target.clone(), node).await?;
+            let link = Wanted::Link(link);
+            match by_node(self.globals, link, target.clone(), node).await {
+                Err(failure) if is_in_the_way(&failure) => out::hint(later(&failure)),
+                fetched => drop(fetched?),
+            }
         }
         Ok(hash)
     }

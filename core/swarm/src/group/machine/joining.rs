@@ -9,7 +9,7 @@ use super::{
         op::{Body, Op, is_proof},
         signature::Signature,
     },
-    Card, Machine, Now,
+    Card, Machine, Now, OwnOp,
 };
 
 /// Members that a newcomer is told where to meet.
@@ -50,6 +50,24 @@ impl Machine {
         proof: Signature,
         now: Now,
     ) -> Result<(Vec<Op>, Vec<Card>), RedeemError> {
+        if let Some(own) = self.draft_admission(invite, member, proof, now)? {
+            self.publish_op(own, now)?;
+        }
+        self.welcome(member)
+    }
+
+    /// What would be written for that, which nobody hears of until it is [published](Self::publish_op): whoever has to can keep it before
+    /// the newcomer is [told](Self::welcome). None of who is a member already.
+    ///
+    /// # Errors
+    /// See [`RedeemError`].
+    pub fn draft_admission(
+        &self,
+        invite: PeerId,
+        member: PeerId,
+        proof: Signature,
+        now: Now,
+    ) -> Result<Option<OwnOp>, RedeemError> {
         let state = self.log.state();
         let known = state.invites.get(&invite);
         let is_late = known.is_some_and(|known| self.group_ms(now) > known.expires_ms);
@@ -58,27 +76,34 @@ impl Machine {
             if !is_good || !is_proof(self.log.group(), invite, member, &proof) {
                 return Err(RedeemError::NoInvite);
             }
-        } else {
-            if known.is_none() {
-                let is_spent = state.spent.contains_key(&invite);
-                return Err(if is_spent {
-                    RedeemError::UsedUp
-                } else {
-                    RedeemError::NoInvite
-                });
-            }
-            if is_late {
-                return Err(RedeemError::Late);
-            }
-            let body = Body::Redeem {
-                member,
-                invite,
-                proof,
-            };
-            self.write(body, now)?;
-            if self.log.state().role(member).is_none() {
-                return Err(RedeemError::Removed);
-            }
+            return Ok(None);
+        }
+        if known.is_none() {
+            let is_spent = state.spent.contains_key(&invite);
+            return Err(if is_spent {
+                RedeemError::UsedUp
+            } else {
+                RedeemError::NoInvite
+            });
+        }
+        if is_late {
+            return Err(RedeemError::Late);
+        }
+        let body = Body::Redeem {
+            member,
+            invite,
+            proof,
+        };
+        Ok(Some(self.draft_op(body, now)?))
+    }
+
+    /// What a member needs to know that was let in: the log, and where members are met.
+    ///
+    /// # Errors
+    /// [`RedeemError::Removed`].
+    pub fn welcome(&self, member: PeerId) -> Result<(Vec<Op>, Vec<Card>), RedeemError> {
+        if self.log.state().role(member).is_none() {
+            return Err(RedeemError::Removed);
         }
         let ops = self.log.ops().map(|(_, op)| op.clone()).collect();
         let cards = self.cards.values().take(MAX_CARDS).cloned().collect();
