@@ -183,9 +183,6 @@ fn a_forward_takes_what_a_line_gives_and_keys_are_answered_beside_it() {
                 time = key_time() => time,
             }
         });
-        println!(
-            "forward {forward:.1?} of {speed:.1?} Mbit/s; a key {idle:.0} ms, beside bulk {busy:.0}"
-        );
         assert!(ratio >= 0.9, "{forward:?} of {speed:?} Mbit/s");
         assert!(
             busy <= idle + 60.0,
