@@ -112,7 +112,7 @@ impl Run<'_> {
             Some(rest.split_once('"')?.0.to_owned())
         })?;
         let mut get = self.command(self.here, program);
-        get.args(["get", &link]).arg(self.folder.path());
+        get.args(["get", &link]);
         quiet(&mut get, self.here, "here");
         timed(get)
     }
