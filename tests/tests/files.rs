@@ -178,7 +178,7 @@ async fn a_killed_command_ends_what_its_node_sends_and_the_same_once_more_goes_o
     // Its node is killed under it.
     node.kill().await;
     while sending.try_line().await.is_some() {}
-    sending.finish(1).await;
+    sending.finish(4).await;
 
     let sent = world.run("laptop", &send).await;
     assert_eq!(sent.code, 0, "{}", sent.stderr);

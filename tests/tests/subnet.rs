@@ -220,7 +220,7 @@ fn a_link_that_is_kept_comes_back_with_a_node_that_was_killed_and_goes_without_t
         until_kept(laptop, "loft", "ready");
         assert!(laptop.home.run(|| ping(addr[1])).unwrap());
         // Somebody removes the device, which is made anew.
-        laptop.run("ip link delete peerway0");
+        laptop.run("ip link delete $(ip -o link | grep -o 'peerway[0-9]*' | head -n 1)");
         let begin = Instant::now();
         while !laptop.home.run(|| ping(addr[1])).unwrap_or(false) {
             assert!(begin.elapsed() < PATIENCE, "it does not come back");

@@ -189,10 +189,12 @@ impl Subnet {
             let stays = |peer: &PeerId, member: &Arc<Member>| {
                 meant.get(peer).is_some_and(|it| Arc::ptr_eq(it, member))
             };
-            let mut gone = Vec::new();
+            // Also who came, and was linked with no more, between two looks.
+            let mut gone = self.shared.carrying();
+            gone.retain(|(peer, member)| !stays(peer, member));
             kept.retain(|peer, (member, _)| {
                 let stays = stays(peer, member);
-                if !stays {
+                if !stays && !gone.iter().any(|(_, it)| Arc::ptr_eq(it, member)) {
                     gone.push((*peer, member.clone()));
                 }
                 stays

@@ -46,7 +46,7 @@ pub(crate) enum OptionsError {
         expected: &'static str,
     },
     #[error(
-        "{}: `allow` names nobody, without it everybody is served: leave it out for that, or set `invited_only = true`",
+        "{}: `allow` names nobody, without it everybody is served: leave the line out for that, which was in the sample until now, or set `invited_only = true`",
         path.display()
     )]
     NobodyAllowed { path: PathBuf },

@@ -346,7 +346,6 @@ fn last_seen(line: &Line<'_>, now_ms: u64) -> String {
     }
 }
 
-/// Where a peer is looked for.
 #[derive(Serialize)]
 struct Line<'a> {
     name: Option<&'a str>,

@@ -81,6 +81,8 @@ async fn bar<T>(progress: &Progress) -> T {
     loop {
         let now = looks.tick().await;
         if progress.files() == 0 {
+            // Before files are agreed on nothing can move.
+            moved_at = now;
             continue;
         }
         if !std::mem::replace(&mut is_styled, true) {

@@ -455,12 +455,12 @@ async fn services(
     Ok(Json(told_to(&control, caller, lines)))
 }
 
-/// What is in a computer's folders is for who is at it.
+/// What is in a computer's folders, and who uses its servers, is for who is at it.
 fn told_to(control: &Control, caller: Caller, mut lines: KeptLines) -> KeptLines {
-    let servers = control.servers().all(None);
-    lines.note_use(&servers);
     if caller.is_from_afar() {
         lines.watch.clear();
+    } else {
+        lines.note_use(&control.servers().all(None));
     }
     lines
 }

@@ -109,7 +109,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Whether nothing else has the keys of an entry where it works.
+    /// Whether nothing else that the file names, or that has no name, has the keys of an entry where it works. What it does not name gives way.
     fn check(&self, entry: &Entry) -> Result<(), Mistake> {
         let is_its = |binding: &&Binding| name(binding.action) == Some(entry.key.as_str());
         for it in BINDINGS.iter().filter(is_its) {
@@ -118,7 +118,7 @@ impl Keys {
                     .contexts
                     .iter()
                     .any(|context| it.contexts.contains(context));
-                shared && binding.action != it.action
+                shared && binding.action != it.action && !self.gives_way(binding)
             };
             for other in BINDINGS.iter().filter(here) {
                 let taken = self.of(it).iter().find(|key| self.of(other).contains(key));
@@ -150,12 +150,42 @@ impl Keys {
         own.map_or(binding.keys, Vec::as_slice)
     }
 
+    fn is_named(&self, binding: &Binding) -> bool {
+        name(binding.action).is_some_and(|name| self.0.contains_key(name))
+    }
+
+    /// Whether a file that came before this action keeps the keys that it gives to others.
+    fn gives_way(&self, binding: &Binding) -> bool {
+        name(binding.action).is_some() && !self.is_named(binding)
+    }
+
+    /// Whether the file gives a key of this line to something else there.
+    fn is_taken(&self, binding: &Binding, context: Context, key: &Key) -> bool {
+        !self.0.is_empty()
+            && self.gives_way(binding)
+            && BINDINGS.iter().any(|other| {
+                other.contexts.contains(&context)
+                    && self.is_named(other)
+                    && self.of(other).contains(key)
+            })
+    }
+
+    /// The keys of a line of the table that are its own in this context.
+    pub(super) fn within<'a>(
+        &'a self,
+        binding: &'a Binding,
+        context: Context,
+    ) -> impl Iterator<Item = &'a Key> {
+        let keys = self.of(binding).iter();
+        keys.filter(move |key| !self.is_taken(binding, context, key))
+    }
+
     /// What the key does in this context.
     pub(super) fn find(&self, context: Context, event: &KeyEvent) -> Option<Action> {
         BINDINGS
             .iter()
             .filter(|binding| binding.contexts.contains(&context))
-            .find(|binding| self.of(binding).iter().any(|key| key.matches(event)))
+            .find(|binding| self.within(binding, context).any(|key| key.matches(event)))
             .map(|binding| binding.action)
     }
 
@@ -168,32 +198,35 @@ impl Keys {
     ) -> Option<String> {
         let its =
             |binding: &&Binding| binding.action == action && binding.contexts.contains(&context);
-        let mut all = BINDINGS.iter().filter(its).flat_map(|it| self.of(it));
+        let its = BINDINGS.iter().filter(its);
+        let mut all = its.flat_map(|it| self.within(it, context));
         all.next().map(|key| key.label(glyphs))
     }
 
     pub(super) fn labels(&self, binding: &Binding, glyphs: &Glyphs) -> String {
-        let labels: Vec<_> = self
-            .of(binding)
-            .iter()
-            .map(|key| key.label(glyphs))
-            .collect();
+        let is_somewhere = |key: &&Key| {
+            let mut contexts = binding.contexts.iter();
+            contexts.any(|context| !self.is_taken(binding, *context, key))
+        };
+        let keys = self.of(binding).iter().filter(is_somewhere);
+        let labels: Vec<_> = keys.map(|key| key.label(glyphs)).collect();
         format!("{}{}", binding.before(), labels.join(" "))
     }
 
-    /// The first key only, for the footer; empty if there is none.
+    /// The first key only, for menus; empty if there is none.
     pub(super) fn label(&self, binding: &Binding, glyphs: &Glyphs) -> String {
         let first = self.of(binding).first();
         first.map(|key| key.label(glyphs)).unwrap_or_default()
     }
 
-    /// All of them as a file.
+    /// All of them as a file, in which nothing has a key that something else has where both work.
     pub(crate) fn to_toml(&self) -> String {
         let mut text = HEAD.to_owned();
         for (name, action) in NAMES {
             let binding = BINDINGS.iter().find(|binding| binding.action == action);
             let keys = binding.map_or(&[][..], |binding| self.of(binding));
-            let keys: Vec<_> = keys.iter().map(|key| key.label(&UNICODE)).collect();
+            let keys = keys.iter().filter(|key| !self.is_lost(action, key));
+            let keys: Vec<_> = keys.map(|key| key.label(&UNICODE)).collect();
             // Nothing fails that writes into a text.
             let _ = match &keys[..] {
                 [one] => writeln!(text, "{name} = {one:?}"),
@@ -201,6 +234,13 @@ impl Keys {
             };
         }
         text
+    }
+
+    /// Whether the file gives a key of this action to another one anywhere.
+    fn is_lost(&self, action: Action, key: &Key) -> bool {
+        let its = BINDINGS.iter().filter(|binding| binding.action == action);
+        let mut places = its.flat_map(|it| it.contexts.iter().map(move |context| (it, *context)));
+        places.any(|(it, context)| self.is_taken(it, context, key))
     }
 }
 
@@ -284,6 +324,23 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_the_file_goes_before_that_of_an_action_which_it_does_not_name() {
+        let keys = Keys::parse("ping = [\"o\", \"F5\"]\nlevel = \"w\"\n").unwrap();
+        let ping = Some(Action::Ask(Ask::Ping));
+        for context in [Context::Peers, Context::Page, Context::Stranger] {
+            assert_eq!(keys.find(context, &pressed('o')), ping);
+            assert_eq!(keys.first(context, Action::Tunnel, &UNICODE), None);
+        }
+        let of = |context, key| keys.find(context, &pressed(key));
+        assert_eq!(of(Context::Flows, 'o'), Some(Action::Tunnel));
+        assert_eq!(of(Context::Events, 'w'), Some(Action::Level));
+        assert_eq!(of(Context::Peers, 'w'), Some(Action::Details));
+        let printed = keys.to_toml();
+        assert!(printed.contains("\ntunnel = []\n"), "{printed}");
+        assert_eq!(Keys::parse(&printed).unwrap().to_toml(), printed);
+    }
+
+    #[test]
     fn all_keys_are_printed_as_they_are_read() {
         let printed = Keys::default().to_toml();
         let read = Keys::parse(&printed).unwrap();
@@ -310,7 +367,7 @@ mod tests {
             "line 2: there is no action pnig; did you mean ping?"
         );
         assert_eq!(
-            said("ping = \"x\""),
+            said("ping = \"x\"\ndisconnect = \"x\""),
             "line 1: x is the key of disconnect where ping works: give disconnect another one"
         );
         assert_eq!(

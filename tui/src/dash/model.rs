@@ -47,7 +47,7 @@ use super::{
     stack::Scale,
     tabs::View,
     trail::Trails,
-    transfers,
+    transfers::{self, Chosen},
     window::Window,
     words::{Level, Twins, Words, is_warning},
 };
@@ -99,10 +99,9 @@ pub(super) struct Model {
     pub(super) flows: List,
     /// Where this computer's ports lead: to services of peers, by peer and name.
     pub(super) tunnels: BTreeMap<(PeerId, String), String>,
-    /// Transfers, of which the selected one stays selected wherever its row goes.
     pub(super) transfers: List,
-    pub(super) transfer: Option<u64>,
     pub(super) exposed: List,
+    pub(super) chosen: Chosen,
     /// The first line of the network's report.
     pub(super) network: List,
     /// Members of groups, and the links between them.
@@ -311,8 +310,8 @@ impl Model {
             flows: List::default(),
             tunnels: BTreeMap::new(),
             transfers: List::default(),
-            transfer: None,
             exposed: List::default(),
+            chosen: Chosen::default(),
             network: List::default(),
             members: List::default(),
             links: List::default(),
@@ -428,6 +427,10 @@ impl Model {
             Some(_) => None,
             None => Some(self.live.clone()),
         };
+        // Others may have happened meanwhile.
+        if self.frozen.is_none() {
+            scrub::mark(self);
+        }
     }
 
     pub(super) fn record(&mut self, snapshot: Arc<NodeSnapshot>) {
@@ -739,6 +742,7 @@ impl Model {
         let may_go = matches!(self.view, View::Map | View::Flows);
         if may_go && !self.panels().contains(&self.focus) {
             self.focus = self.panels().first().copied().unwrap_or(Panel::Peers);
+            self.close_flow();
         }
         if let Some(id) = self.stranger
             && !group::strangers(self).contains_key(&id)
@@ -763,6 +767,14 @@ impl Model {
             | Panel::Transfers
             | Panel::Exposed
             | Panel::Map => About::Peers,
+        }
+    }
+
+    /// Other rows may be listed then.
+    pub(super) fn take_filter(&mut self, about: About, filter: Filter) {
+        *self.filter_of(about) = filter;
+        if matches!(about, About::Events) {
+            scrub::mark(self);
         }
     }
 

@@ -9,11 +9,11 @@ use super::{
     filter::Filter,
     keymap::{Action, Ask, Recall},
     layout::Panel,
-    list::List,
     look::Role,
     model::{Model, Overlay},
     msg::Effect,
     prompt::{self, Order, Prompt},
+    scrub,
     sort::{Column, Sort},
     transfers, tunnels,
     update::{accept, act, notify},
@@ -47,7 +47,7 @@ pub(super) fn run(model: &mut Model, mut prompt: Prompt, now: Duration, effects:
     prompt::remember(&mut model.history, &line);
     if let Order::Filter(text) = order {
         return match Filter::parse(&text, model.about()) {
-            Ok(filter) => *model.filter_of(model.about()) = filter,
+            Ok(filter) => model.take_filter(model.about(), filter),
             Err(error) => {
                 prompt.error = Some(error.to_string());
                 model.overlay = Some(Overlay::Prompt(prompt));
@@ -111,7 +111,7 @@ fn obey(model: &mut Model, order: Order, now: Duration, effects: &mut Vec<Effect
         Order::Columns(columns) => model.columns = columns,
         Order::Level(level) => {
             model.level = level;
-            model.events = List::default();
+            scrub::relist(model);
         }
         Order::Window(window) => model.window = window,
         Order::Transfer(id, order) => transfers::order(model, id, order, now, effects),

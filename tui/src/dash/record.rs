@@ -89,6 +89,7 @@ impl<W: Write> Recorder<W> {
         }
         for server in commons.servers.iter_mut().filter(|_| masked) {
             server.target = "hidden".to_owned();
+            server.reason = server.reason.take().map(|_| "hidden".to_owned());
         }
         let value = self.masked(&commons, masked)?;
         self.write(&Line::Commons(value))

@@ -67,6 +67,19 @@ fn go_to(model: &mut Model, moment: Option<u64>) {
     }
 }
 
+/// Others are listed: to the newest event, or to that of the moment.
+pub(super) fn relist(model: &mut Model) {
+    let moment = model.moment;
+    go_to(model, moment);
+}
+
+/// The event of the moment is marked again.
+pub(super) fn mark(model: &mut Model) {
+    if let Some(at_ms) = model.moment {
+        model.events.at = latest(model, at_ms);
+    }
+}
+
 /// To when something happened, as far back as it is known how the peer was reached.
 pub(super) fn go_to_event(model: &mut Model, at_ms: u64) {
     let strip = columns(model).and_then(|_| strip(model));

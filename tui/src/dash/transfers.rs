@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     exposed,
     joined::apart,
-    layout::Panel,
+    layout::{Areas, Panel},
     look::{Glyphs, Role},
     model::{Data, Model, Overlay},
     msg::Effect,
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     TransferOrder,
     printable::printable,
+    servers::Served,
     transfers::{Direction, Transfer},
 };
 
@@ -162,19 +163,49 @@ pub(super) fn ordered(
     notify(model, said, role, now);
 }
 
+/// What is selected in view 4 stays so wherever its row goes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chosen {
+    /// By its number.
+    pub(super) transfer: Option<u64>,
+    /// By its name.
+    pub(super) server: Option<String>,
+}
+
 impl Model {
     /// What is selected stays so while others come to their end.
     pub(super) fn arrange_transfers(&mut self) {
-        let of_this = |it: &Transfer| Some(it.id) == self.transfer;
+        let of_this = |it: &Transfer| Some(it.id) == self.chosen.transfer;
         let found = all(self.data()).iter().position(of_this);
+        if found.is_none() && self.focus == Panel::Transfers {
+            self.close_flow();
+        }
         self.transfers.at = found.unwrap_or(self.transfers.at);
         let count = all(self.data()).len();
         let areas = self.areas(self.screen).unwrap_or_default();
         self.transfers
             .keep(count, areas.list_rows(Panel::Transfers));
-        self.transfer = selected(self).map(|it| it.id);
+        self.chosen.transfer = selected(self).map(|it| it.id);
+        self.arrange_exposed(&areas);
+    }
+
+    fn arrange_exposed(&mut self, areas: &Areas) {
+        let of_this = |it: &Served| Some(&it.name) == self.chosen.server.as_ref();
+        let found = exposed::all(self.data()).iter().position(of_this);
+        if found.is_none() && self.focus == Panel::Exposed {
+            self.close_flow();
+        }
+        self.exposed.at = found.unwrap_or(self.exposed.at);
         let count = exposed::all(self.data()).len();
         self.exposed.keep(count, areas.list_rows(Panel::Exposed));
+        self.chosen.server = exposed::selected(self).map(|it| it.name.clone());
+    }
+
+    /// What was told of is gone: keys would be about another.
+    pub(super) fn close_flow(&mut self) {
+        if matches!(self.overlay, Some(Overlay::Flow)) {
+            self.overlay = None;
+        }
     }
 
     /// Those of its panels that list something, and the connections.

@@ -78,7 +78,7 @@ fn read_filter(model: &mut Model) {
     match Filter::parse(input.value(), about) {
         Ok(filter) => {
             *error = None;
-            *model.filter_of(about) = filter;
+            model.take_filter(about, filter);
         }
         Err(wrong) => *error = Some(wrong),
     }

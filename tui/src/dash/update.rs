@@ -15,7 +15,6 @@ use super::{
     keymap::{Action, Ask, Step, What, Zoom},
     layout::{self, Areas, Panel},
     leaving::{is_interrupt, is_unseen, leave, no_shell, quit},
-    list::List,
     look::Role,
     map::{Map, Toward, Who, branches},
     model::{Model, Notice, Overlay},
@@ -144,6 +143,11 @@ fn hear_of_service(model: &mut Model, change: &ServiceChange, now: Duration) {
         State::Ready => Role::Good,
         State::Waiting | State::Failed => Role::Warn,
     };
+    let mut change = change.clone();
+    if model.masked {
+        change.addr = "hidden".to_owned();
+        change.reason = change.reason.map(|_| "hidden".to_owned());
+    }
     notify(model, printable(&change.words()), role, now);
 }
 
@@ -197,7 +201,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
         Action::Homes => asking::list_homes(model, now),
         Action::Level => {
             model.level = model.level.next();
-            model.events = List::default();
+            scrub::relist(model);
         }
         Action::Move(step) => step_by(model, step),
         Action::Network(request) => ask_network(model, request, now, effects),
@@ -400,7 +404,7 @@ fn answered(model: &mut Model, msg: Msg, now: Duration) {
 /// One step back: overlay, then what was before now, then the page, then filter, then the single panel, then the overview.
 fn back(model: &mut Model) {
     match model.overlay.take() {
-        Some(Overlay::Filter { about, .. }) => *model.filter_of(about) = Filter::default(),
+        Some(Overlay::Filter { about, .. }) => model.take_filter(about, Filter::default()),
         Some(_) => {}
         None if model.moment.is_some() => scrub::leave(model),
         // That of the table is kept for who comes back to it.

@@ -180,12 +180,35 @@ impl Draft {
         Ok(known)
     }
 
+    /// Nobody gets by a new name what is kept for who had that name before.
+    fn is_free_of(&self, from: &Name, to: &Name) -> Result<(), EditError> {
+        let has_link = |peer: &Name| self.kept.link.keys().any(|it| it.as_str() == peer.as_str());
+        if has_link(from) && has_link(to) {
+            return Err(EditError::Linked(to.to_string()));
+        }
+        let forwards = self.kept.forward.keys();
+        for remote in forwards.filter(|it| it.peer == from.as_str()) {
+            let new = Remote {
+                peer: to.to_string(),
+                name: remote.name.clone(),
+            };
+            if let Some(local) = self.kept.forward.get(&new) {
+                return Err(EditError::Forwarded {
+                    remote: new.to_string(),
+                    local: local.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Means by `to` from now on whom `from` meant: of whom services are forwarded, with whom networks are joined, and who may reach the
     /// servers of this home. False if nobody was meant by it.
     pub(crate) fn rename(&mut self, from: &Name, to: &Name) -> Result<bool, EditError> {
         let is_forwarded = self.kept.forward.keys().any(|it| it.peer == from.as_str());
         let is_linked = self.kept.link.keys().any(|it| it.as_str() == from.as_str());
         let is_allowed = self.kept.expose.values().any(|it| it.allow.contains(from));
+        self.is_free_of(from, to)?;
         if is_forwarded {
             let forwarded =
                 toml::tables(&mut self.document, FORWARD).ok_or(EditError::Unwritable)?;
@@ -263,7 +286,6 @@ pub(crate) enum EditError {
     Exposed { name: String, target: String },
     #[error("{remote} is kept already, at {local}: `peerway forward remove {remote}` first")]
     Forwarded { remote: String, local: String },
-    #[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
     #[error("a link with {0} is kept already, with other ranges: `peerway link remove {0}` first")]
     Linked(String),
     #[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
@@ -316,6 +338,22 @@ mod tests {
         assert_eq!(draft.text().trim(), HEAD.trim());
         draft.expose(&"web".parse().unwrap(), &web).unwrap();
         assert!(draft.text().starts_with(HEAD), "{}", draft.text());
+    }
+
+    #[test]
+    fn nobody_gets_by_a_new_name_what_is_kept_for_who_had_it_before() {
+        let name = |text: &str| text.parse::<Name>().unwrap();
+        let kept = "[link.loft]\nadvertise = [\"192.168.7.0/24\"]\n[forward.\"loft/web\"]\nlisten = \"9000\"\n";
+        for own in ["[link.nas]\n", "[forward.\"nas/web\"]\nlisten = \"9001\"\n"] {
+            let mut draft = Draft::of(&format!("{kept}{own}")).unwrap();
+            let before = draft.text();
+            let refused = draft.rename(&name("nas"), &name("loft")).unwrap_err();
+            assert!(refused.to_string().contains("is kept already"), "{refused}");
+            assert_eq!(draft.text(), before);
+        }
+        let mut draft =
+            Draft::of(&format!("{kept}[forward.\"nas/ssh\"]\nlisten = \"9002\"\n")).unwrap();
+        assert!(draft.rename(&name("nas"), &name("loft")).unwrap());
     }
 
     #[test]

@@ -364,7 +364,7 @@ impl Services {
     /// One of them fares so at this time, in milliseconds since the Unix epoch. Whoever listens is told where that is news.
     pub(crate) fn tell(&self, kind: Kind, service: &str, how: (State, Option<String>), at_ms: u64) {
         let (state, reason) = how;
-        let mut news = None;
+        let (mut news, mut is_first) = (None, false);
         self.0.lines.send_if_modified(|lines| {
             let known = match kind {
                 Kind::Expose => {
@@ -391,6 +391,7 @@ impl Services {
             if *known_state == Some(state) && *known_reason == reason {
                 return false;
             }
+            is_first = known_state.is_none();
             (*known_state, *known_reason) = (Some(state), reason.clone());
             news = Some(ServiceChange {
                 at_ms,
@@ -403,7 +404,9 @@ impl Services {
             true
         });
         // That it has begun says nothing yet.
-        let news = news.filter(|news| news.state != State::Waiting || news.reason.is_some());
+        let has_begun =
+            |it: &ServiceChange| is_first && it.state == State::Waiting && it.reason.is_none();
+        let news = news.filter(|news| !has_begun(news));
         if let Some(news) = news {
             // Nobody may listen.
             let _ = self.0.changes.send(news);

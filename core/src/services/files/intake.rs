@@ -82,7 +82,7 @@ impl Intake {
             .get_mut(index as usize)
             .map(|slot| match slot {
                 Slot::Due(part) => Some((part.take(), std::mem::replace(slot, Slot::Taken))),
-                Slot::Taken | Slot::Have => None,
+                Slot::Taken | Slot::Have | Slot::Barred => None,
             });
         let Some(Some((part, _))) = slot else {
             return Err(lied("it sends a file that is not due"));
@@ -242,6 +242,11 @@ impl Intake {
             Ok(named) => named,
             Err(source) => {
                 self.work.unplaced(index, source)?;
+                let mut slots = locked(&self.work.slots);
+                if let Some(slot) = slots.get_mut(index as usize) {
+                    *slot = Slot::Barred;
+                }
+                drop(slots);
                 let _ = self.work.dir.remove_file(&coming.name);
                 return Ok(());
             }

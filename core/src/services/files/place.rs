@@ -76,7 +76,8 @@ impl Place {
         Ok(())
     }
 
-    /// Makes a folder of this name, or with a number if something is there, and says which.
+    /// Makes a folder of this name, or with a number if something is there, and says which. With `overwrite` a folder of this very name
+    /// is taken as it is; where something else is, [`bars_top`](Self::bars_top) says so before.
     ///
     /// # Errors
     /// It cannot be made, or too many of that name are there.
@@ -90,7 +91,8 @@ impl Place {
             match self.root.create_dir(&tried) {
                 Ok(()) => return Ok(tried),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    if self.overwrite && self.is_folder(&tried) {
+                    // One with a number is somebody's own.
+                    if self.overwrite && number == 0 && self.root.is_dir(&tried) {
                         return Ok(tried);
                     }
                 }
@@ -98,6 +100,12 @@ impl Place {
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Whether what comes is to go over what has this name, and that bars a folder: see [`bars_folder`](Self::bars_folder).
+    #[must_use]
+    pub fn bars_top(&self, name: &str) -> bool {
+        self.overwrite && self.bars_folder(Path::new(name))
     }
 
     /// A folder itself, not a link to one.
@@ -151,9 +159,8 @@ impl Place {
         let found = self.root.symlink_metadata(path);
         found.is_ok_and(|found| {
             let time = found.modified().map(cap_std::time::SystemTime::into_std);
-            found.is_file()
-                && found.len() == size
-                && time.is_ok_and(|time| Some(time) == system(modified))
+            let is_then = |known| time.is_ok_and(|time| time == known);
+            found.is_file() && found.len() == size && system(modified).is_none_or(is_then)
         })
     }
 
@@ -260,6 +267,21 @@ fn system(time: Time) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_goes_over_a_folder_goes_over_none_of_the_same_name_with_a_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::open(folder.path(), true).unwrap();
+        for name in ["it", "it (1)"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        assert!(!place.bars_top("it"));
+        assert_eq!(place.new_top("it").unwrap(), "it");
+        std::fs::remove_dir(folder.path().join("it")).unwrap();
+        std::fs::write(folder.path().join("it"), b"own").unwrap();
+        assert!(place.bars_top("it"));
+        assert_eq!(place.new_top("it").unwrap(), "it (2)");
+    }
 
     #[test]
     fn who_is_through_takes_no_folder_from_under_others_who_begin() {

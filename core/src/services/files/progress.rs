@@ -85,6 +85,13 @@ impl Progress {
         self.0.counters.files_done.fetch_add(1, Relaxed);
     }
 
+    /// A file that counted as there is not, as something is in its way.
+    pub(super) fn missing(&self, bytes: u64) {
+        self.0.counters.bytes_held.fetch_sub(bytes, Relaxed);
+        self.0.counters.bytes_done.fetch_sub(bytes, Relaxed);
+        self.0.counters.files_done.fetch_sub(1, Relaxed);
+    }
+
     /// A file begins anew: what came of it counts no more.
     pub(super) fn anew(&self, before: u64, size: u64, came: u64) {
         self.0

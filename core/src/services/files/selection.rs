@@ -229,7 +229,12 @@ pub(super) fn modified(metadata: &Metadata) -> Time {
         Ok(since) => i64::try_from(since.as_nanos()),
         Err(before) => i64::try_from(before.duration().as_nanos()).map(|nanos| -nanos),
     };
-    since.unwrap_or(UNKNOWN)
+    match since {
+        // Known, if not to the nanosecond.
+        Ok(UNKNOWN) => UNKNOWN + 1,
+        Ok(since) => since,
+        Err(_) => UNKNOWN,
+    }
 }
 
 #[cfg(unix)]

@@ -107,6 +107,10 @@ async fn transmit(
                     }
                     answer = control.answers.recv() => match answer.ok_or(SendError::Version)?? {
                         FromReceiver::Problem { file, reason } => {
+                            // What is not to be sent for something in its way was among what is there.
+                            if let Some(size) = queue.not_there(file) {
+                                progress.missing(size);
+                            }
                             let path = queue.path(file);
                             report.problems.push(Problem { path, reason });
                         }
@@ -169,6 +173,8 @@ struct Inner {
 struct Due {
     items: std::vec::IntoIter<(u32, Item)>,
     held: BTreeMap<u32, Held>,
+    /// Files that the receiver has, and their bytes.
+    there: BTreeMap<u32, u64>,
 }
 
 /// What the receiver has.
@@ -181,13 +187,14 @@ struct There {
 impl Queue {
     fn new(items: Vec<Item>, there: There, progress: &Progress, report: &mut Report) -> Self {
         let paths = items.iter().map(|item| item.entry.path.clone()).collect();
-        let mut due = Vec::new();
+        let (mut due, mut had) = (Vec::new(), BTreeMap::new());
         for (index, item) in (0..).zip(items) {
             let Kind::File { size, .. } = item.entry.kind else {
                 continue;
             };
             if there.have.contains(&index) {
                 let size = size.unwrap_or(0);
+                had.insert(index, size);
                 progress.held(size);
                 progress.file_done();
                 report.files += 1;
@@ -199,6 +206,7 @@ impl Queue {
             due: Mutex::new(Due {
                 items: due.into_iter(),
                 held: there.held,
+                there: had,
             }),
             paths,
             problems: Mutex::default(),
@@ -246,6 +254,11 @@ impl Queue {
             problems.push(Problem { path, reason });
         }
         Ok(())
+    }
+
+    /// The bytes of a file that counted as one that the receiver has: it has it not.
+    fn not_there(&self, file: u32) -> Option<u64> {
+        self.due().there.remove(&file)
     }
 
     fn path(&self, file: u32) -> String {

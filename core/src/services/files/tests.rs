@@ -694,16 +694,18 @@ async fn a_sender_that_is_dropped_has_left_and_the_next_try_goes_on_from_there()
 async fn what_is_in_the_way_stays_and_is_named_on_both_sides_and_others_arrive() {
     let (from, to) = folders();
     let photos = from.path().join("photos");
-    write(&photos, "a", b"a file");
+    write(&photos, "a", &noise(20 * MIN_UNIT, 24));
     write(&photos, "b/in", b"in a folder");
     write(&photos, "c", b"comes");
     let own = [
         write(to.path(), "photos/a/own", b"own"),
         write(to.path(), "photos/b", b"own too"),
     ];
-    let pair = pair(ALPN).await;
+    let nodes = pair(ALPN).await;
     let inbox = Inbox::open(to.path()).unwrap().overwrite(true);
-    let (sent, received) = exchange(&pair, &[photos], &inbox).await;
+    let paths = [photos];
+    let (sent, received) = exchange(&nodes, &paths, &inbox).await;
+    let (sent, received) = (sent.unwrap(), received.unwrap());
     let told = |problems: &[Problem]| {
         let each = problems.iter();
         let mut told: Vec<_> = each
@@ -712,7 +714,7 @@ async fn what_is_in_the_way_stays_and_is_named_on_both_sides_and_others_arrive()
         told.sort();
         told
     };
-    let there = told(&received.unwrap().problems);
+    let there = told(&received.problems);
     assert_eq!(
         there,
         [
@@ -721,12 +723,42 @@ async fn what_is_in_the_way_stays_and_is_named_on_both_sides_and_others_arrive()
             "photos/b: photos/b is in the way there",
         ]
     );
-    assert_eq!(told(&sent.unwrap().problems), there);
+    assert_eq!(told(&sent.problems), there);
+    assert_eq!((sent.files, sent.bytes, sent.resumed), (1, 5, 0));
+    let carried = nodes.client.stats().udp_tx.bytes;
+    assert!(carried < 4 * MIN_UNIT, "{carried} bytes");
     assert_eq!(fs::read(&own[0]).unwrap(), b"own");
     assert_eq!(fs::read(&own[1]).unwrap(), b"own too");
     assert_eq!(fs::read(to.path().join("photos/c")).unwrap(), b"comes");
+    // Once that is gone, nothing comes again but what it was in the way of.
+    fs::remove_dir_all(to.path().join("photos/a")).unwrap();
+    fs::remove_file(&own[1]).unwrap();
+    let (sent, received) = exchange(&pair(ALPN).await, &paths, &inbox).await;
+    let (sent, received) = (sent.unwrap(), received.unwrap());
+    assert!(sent.is_complete() && received.is_complete(), "{received:?}");
+    assert_eq!((received.files, received.resumed), (3, 5));
     assert!(
-        !to.path().join(name::WORK).exists(),
-        "nothing is left of it"
+        tree(from.path()) == tree(to.path()),
+        "with nothing left over"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_comes_where_a_file_is_goes_over_no_other_folder() {
+    let (from, to) = folders();
+    let photos = from.path().join("photos");
+    write(&photos, "a", b"new");
+    write(to.path(), "photos", b"own");
+    write(to.path(), "photos (1)/a", b"own too");
+    let before = tree(to.path());
+    let inbox = Inbox::open(to.path()).unwrap().overwrite(true);
+    let (sent, received) = exchange(&pair(ALPN).await, &[photos], &inbox).await;
+    for report in [received.unwrap(), sent.unwrap()] {
+        let problems = report.problems.iter().map(|it| &*it.path);
+        assert_eq!(problems.collect::<Vec<_>>(), ["photos", "photos/a"]);
+        assert_eq!(report.problems[1].reason, "photos is in the way there");
+    }
+    let mut after = tree(to.path());
+    after.retain(|(name, _)| !name.starts_with(name::WORK));
+    assert_eq!(after, before);
 }

@@ -92,8 +92,8 @@ impl Refusal {
 /// When a file was last written: nanoseconds since 1970.
 pub(super) type Time = i64;
 
-/// Of what has no time, or one beyond the years that fit.
-pub(super) const UNKNOWN: Time = Time::MIN;
+/// Of what has no time, or one beyond the years that fit. What was written then is said to be a nanosecond younger.
+pub(super) const UNKNOWN: Time = 0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {

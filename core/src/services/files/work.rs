@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
+    path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64},
@@ -62,6 +63,8 @@ pub(super) enum Slot {
     Taken,
     /// It was there.
     Have,
+    /// Something is in its way: another try brings it once that is gone.
+    Barred,
 }
 
 impl Work {
@@ -122,7 +125,7 @@ impl Work {
         let report = locked(&self.report).clone();
         let has_all = locked(&self.slots)
             .iter()
-            .all(|slot| !matches!(slot, Slot::Due(_)));
+            .all(|slot| !matches!(slot, Slot::Due(_) | Slot::Barred));
         if has_all && let Err(error) = self.place.clear(&self.id) {
             tracing::debug!(%error, "the folder of a transfer that is through stays");
         }
@@ -150,9 +153,13 @@ impl Work {
         let Some(bar) = bar else {
             return Err(failed(&self.name_of(index), source));
         };
+        self.in_the_way(index, &bar);
+        Ok(())
+    }
+
+    fn in_the_way(&self, index: u32, bar: &Path) {
         let reason = format!("{} is in the way there", bar.display());
         self.problem(index, reason, true);
-        Ok(())
     }
 
     /// Which files are there, whole or in part.
@@ -167,9 +174,17 @@ impl Work {
                 ..
             } = target.entry.kind
             else {
-                slots.push(match target.entry.kind {
-                    Kind::Folder => Slot::Have,
-                    Kind::File { .. } => Slot::Due(None),
+                let is_folder = matches!(target.entry.kind, Kind::Folder);
+                slots.push(match self.place.bar(&target.path, is_folder) {
+                    // It is named already.
+                    Some(_) if is_folder => Slot::Barred,
+                    Some(bar) => {
+                        self.in_the_way(index as u32, &bar);
+                        have.push(index as u32);
+                        Slot::Barred
+                    }
+                    None if is_folder => Slot::Have,
+                    None => Slot::Due(None),
                 });
                 continue;
             };
@@ -186,6 +201,14 @@ impl Work {
             }
             let part = past.parts.remove(path);
             let part = part.filter(|part| part.modified == modified && part.tree.size() == size);
+            if let Some(bar) = self.place.bar(&target.path, false) {
+                // Nothing of it is to be sent, and what came of it waits for another try.
+                used.extend(part.map(|part| part_name(part.part)));
+                self.in_the_way(index as u32, &bar);
+                have.push(index as u32);
+                slots.push(Slot::Barred);
+                continue;
+            }
             let part = match part {
                 Some(part) => self.verified(part),
                 None => None,
@@ -310,6 +333,8 @@ fn tops(
         let former = known.get(&name).filter(|former| place.is_folder(former));
         let top = match former {
             Some(former) => former.clone(),
+            // What is in the way there is named, and nothing is put elsewhere.
+            None if place.bars_top(&name) => name.clone(),
             None => {
                 let chosen = place.new_top(&name)?;
                 let record = Record::Top {

@@ -5,16 +5,25 @@
 //! device of that name.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use ipnet::IpNet;
 use tracing::debug;
 
 use super::ranges::overlap;
+
+/// How many devices of this process need what was switched on, or a table: one that comes may have the name of one that is about to go.
+static HELD: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
+
+fn held() -> MutexGuard<'static, BTreeMap<PathBuf, usize>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -54,8 +63,12 @@ impl Forwarding {
         if advertised.is_empty() {
             self.remove_table();
         } else if self.table.is_none() {
+            let mut held = held();
             match nft(&rules(device)) {
-                Ok(()) => self.table = Some(device.to_owned()),
+                Ok(()) => {
+                    *held.entry(device.into()).or_default() += 1;
+                    self.table = Some(device.to_owned());
+                }
                 Err(reason) => hints.push(format!("hosts beside this computer answer only if their router sends 100.64.0.0/10 to this computer, as nft does not let them answer to this computer itself: {reason}")),
             }
         }
@@ -63,15 +76,24 @@ impl Forwarding {
     }
 
     fn switch(&mut self, path: PathBuf) -> std::io::Result<()> {
-        if fs::read_to_string(&path)?.trim() == "0" {
+        if self.switched.contains(&path) {
+            return Ok(());
+        }
+        let mut held = held();
+        if held.contains_key(&path) || fs::read_to_string(&path)?.trim() == "0" {
             fs::write(&path, "1")?;
+            *held.entry(path.clone()).or_default() += 1;
             self.switched.push(path);
         }
         Ok(())
     }
 
     fn remove_table(&mut self) {
-        if let Some(table) = self.table.take()
+        let Some(table) = self.table.take() else {
+            return;
+        };
+        let mut held = held();
+        if is_last(&mut held, Path::new(&table))
             && let Err(reason) = nft(&format!("delete table inet {table}\n"))
         {
             debug!(reason, "the table of nft stays");
@@ -108,8 +130,25 @@ fn switches(device: &str, v4: &[IpNet]) -> Vec<(String, PathBuf)> {
 }
 
 fn switch_off(path: impl AsRef<Path>) {
-    // The device's own is gone with it, sooner or later.
-    let _ = fs::write(path, "0");
+    let mut held = held();
+    if is_last(&mut held, path.as_ref()) {
+        // The device's own is gone with it, sooner or later.
+        let _ = fs::write(path, "0");
+    }
+}
+
+/// Takes away one who needs it; true if nobody is left who does.
+fn is_last(held: &mut BTreeMap<PathBuf, usize>, what: &Path) -> bool {
+    match held.get_mut(what) {
+        Some(count) if *count > 1 => {
+            *count -= 1;
+            false
+        }
+        Some(_) | None => {
+            held.remove(what);
+            true
+        }
+    }
 }
 
 /// The table is made first, so that it can be deleted whether it was left or not.

@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use quinn::{ReadExactError, WriteError};
 
-use crate::{RecvStream, SendStream};
+use super::ranges::{is_of_nodes, node_v6};
+use crate::{PeerId, RecvStream, SendStream};
 
 const VERSION: u8 = 1;
 /// Ranges that a node advertises.
@@ -61,6 +62,13 @@ impl Hello {
             }
         }
         bytes
+    }
+
+    /// Without addresses that no node has, or that are another's.
+    pub(super) fn of_node(mut self, peer: PeerId) -> Self {
+        self.v4 = self.v4.filter(|addr| is_of_nodes(*addr));
+        self.v6 = self.v6.filter(|addr| *addr == node_v6(peer));
+        self
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, HelloError> {
@@ -123,6 +131,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::SecretKey;
 
     #[test]
     fn what_is_said_is_understood() {
@@ -144,6 +153,22 @@ mod tests {
             MAX_RANGES
         );
         assert!(matches!(Hello::decode(&[9]), Err(HelloError::Version)));
+    }
+
+    #[test]
+    fn a_peer_has_no_address_but_one_of_a_node_and_its_own() {
+        let [peer, other] = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]).id());
+        let hello = |v4: [u8; 4], v6| Hello {
+            v4: Some(v4.into()),
+            v6: Some(v6),
+            advertised: Vec::new(),
+        };
+        let own = hello([100, 64, 1, 2], node_v6(peer));
+        assert_eq!(own.clone().of_node(peer), own);
+        for v6 in [node_v6(other), "2001:db8::1".parse().unwrap()] {
+            let said = hello([1, 1, 1, 1], v6).of_node(peer);
+            assert_eq!(said.addresses(), [] as [IpAddr; 0]);
+        }
     }
 
     proptest! {

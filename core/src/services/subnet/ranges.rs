@@ -32,6 +32,11 @@ pub(super) fn node_v4(node: PeerId, taken: &[IpNet]) -> Option<Ipv4Addr> {
     })
 }
 
+/// Whether a node may have it.
+pub(super) fn is_of_nodes(addr: Ipv4Addr) -> bool {
+    SHARED.contains(&addr)
+}
+
 /// A node's IPv6 address.
 pub(super) fn node_v6(node: PeerId) -> Ipv6Addr {
     let at = hash(b"address", node, NODES.into(), 0);

@@ -196,6 +196,8 @@ impl Shared {
         if !self.members.has(peer, member) {
             return false;
         }
+        // Nobody chooses where else this computer's packets go.
+        let theirs = theirs.of_node(peer);
         self.learn(connection, member, &theirs).await;
         let current = Current {
             connection: connection.clone(),
@@ -236,9 +238,20 @@ impl Shared {
         });
     }
 
+    /// Those whose connections carry, and on which terms.
+    pub(super) fn carrying(&self) -> Vec<(PeerId, Arc<Member>)> {
+        let current = self.lock_current();
+        let carrying = current.iter();
+        carrying
+            .map(|(peer, current)| (*peer, current.member.clone()))
+            .collect()
+    }
+
     /// A peer is not linked with on these terms any more: it has no routes, and no connection. What another could not have because of
     /// it, that one has now.
     pub(super) async fn forget(&self, peer: PeerId, member: &Arc<Member>) {
+        // At once, as it may take long until routes can change: names are looked up for others.
+        self.close(peer, member);
         let _planning = self.planning.lock().await;
         let former = {
             let mut current = self.lock_current();
@@ -266,6 +279,15 @@ impl Shared {
             }
         });
         self.reconsider().await;
+    }
+
+    /// Closes what carries a peer's packets on these terms.
+    fn close(&self, peer: PeerId, member: &Arc<Member>) {
+        let current = self.lock_current();
+        let current = current.get(&peer);
+        if let Some(current) = current.filter(|it| Arc::ptr_eq(&it.member, member)) {
+            current.connection.close(close::NOT_LET_IN, UNWANTED);
+        }
     }
 
     /// Plans anew for those who lack a range that another had.

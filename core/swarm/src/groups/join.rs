@@ -83,10 +83,29 @@ impl Groups {
     /// See [`JoinError`].
     pub async fn join(&self, invite: &GroupInvite) -> Result<GroupId, JoinError> {
         let group = invite.group();
-        let known = self.with(group, |member| member.is_removed).ok();
-        if known == Some(false) {
-            return Ok(group);
+        let mut events = self.events();
+        let is_removed = self.with(group, |member| member.is_removed).ok();
+        if is_removed != Some(false) {
+            self.come_in(invite).await?;
         }
+        let keyed = async {
+            while self.is_running() && self.lacks_key(group) {
+                // Also what was missed of them may have been the key.
+                if let Err(RecvError::Closed) = events.recv().await {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            // It comes later then.
+            _ = timeout(KEY_PATIENCE, keyed) => {}
+            () = self.0.endpoint.closed() => {}
+        }
+        Ok(group)
+    }
+
+    /// Has a member let this node in.
+    async fn come_in(&self, invite: &GroupInvite) -> Result<(), JoinError> {
         if self.live().groups.len() >= MAX_GROUPS {
             return Err(GroupError::TooMany.into());
         }
@@ -106,22 +125,9 @@ impl Groups {
         if known.log.state().role(self.0.endpoint.id()).is_none() {
             return Err(JoinError::Untrue);
         }
-        let mut events = self.events();
-        {
-            let _writing = self.writing();
-            self.keep_new(group, known)?;
-        }
-        let keyed = async {
-            while self.is_running() && self.lacks_key(group) {
-                // Also what was missed of them may have been the key.
-                if let Err(RecvError::Closed) = events.recv().await {
-                    return;
-                }
-            }
-        };
-        // It comes later then.
-        let _ = timeout(KEY_PATIENCE, keyed).await;
-        Ok(group)
+        let _writing = self.writing();
+        self.keep_new(invite.group(), known)?;
+        Ok(())
     }
 
     fn lacks_key(&self, group: GroupId) -> bool {
@@ -453,7 +459,7 @@ async fn hear(
 }
 
 /// What was told, as far as it is true.
-fn known(group: GroupId, ops: Vec<Op>, cards: Vec<Card>) -> Option<Known> {
+pub(super) fn known(group: GroupId, ops: Vec<Op>, cards: Vec<Card>) -> Option<Known> {
     let mut ops = ops.into_iter();
     let mut log = Log::begun_by(group, ops.next()?).ok()?;
     // Whoever told them may have made some up.

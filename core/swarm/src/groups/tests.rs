@@ -353,6 +353,14 @@ async fn an_epoch_that_is_begun_is_on_the_disk_with_its_key() {
     assert!(found.view(group).unwrap().has_key);
 }
 
+/// Takes part in its groups until the node ends.
+async fn lives(groups: &Groups) {
+    let served = groups.clone();
+    let serve = move |connection| served.clone().serve(connection);
+    let router = peerway::Router::new(groups.0.endpoint.clone()).accept(ALPN, serve);
+    tokio::join!(router.run(), groups.run());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_has_joined_can_post_at_once() {
     let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
@@ -361,19 +369,40 @@ async fn whoever_has_joined_can_post_at_once() {
     let group = founder.create("home").unwrap();
     let minute = Duration::from_secs(60);
     let invite = founder.invite(group, Role::Member, 1, minute).unwrap();
-    let lives = async |groups: &Groups| {
-        let served = groups.clone();
-        let serve = move |connection| served.clone().serve(connection);
-        let router = peerway::Router::new(groups.0.endpoint.clone()).accept(ALPN, serve);
-        tokio::join!(router.run(), groups.run())
-    };
     let posts = async {
         joins.join(&invite).await.unwrap();
         joins.post(group, "hello").unwrap()
     };
     tokio::select! {
         posted = timeout(minute, posts) => drop(posted.unwrap()),
-        _ = lives(&founder) => panic!("the founder ended"),
-        _ = lives(&joins) => panic!("whoever joins ended"),
+        () = lives(&founder) => panic!("the founder ended"),
+        () = lives(&joins) => panic!("whoever joins ended"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_in_without_the_key_and_joins_once_more_can_post_at_once_too() {
+    let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let founder = groups(&one).await;
+    let joins = groups_of(&two, peerway::SecretKey::from_seed(&[4; 32])).await;
+    let group = founder.create("home").unwrap();
+    let minute = Duration::from_secs(60);
+    let invite = founder.invite(group, Role::Member, 1, minute).unwrap();
+    let ticket = founder.0.endpoint.ticket();
+    founder.change(group, |machine, now| machine.met_at(&ticket, now));
+    let (ops, cards) = founder.admit(group, &guest(&invite, 4)).unwrap();
+    let known = join::known(group, ops, cards).unwrap();
+    joins.keep_new(group, known).unwrap();
+    let posts = async {
+        while !joins.is_running() {
+            tokio::task::yield_now().await;
+        }
+        joins.join(&invite).await.unwrap();
+        joins.post(group, "hello").unwrap()
+    };
+    tokio::select! {
+        posted = timeout(minute, posts) => drop(posted.unwrap()),
+        () = lives(&founder) => panic!("the founder ended"),
+        () = lives(&joins) => panic!("whoever joins ended"),
     }
 }

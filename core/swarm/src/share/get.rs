@@ -191,6 +191,11 @@ impl Get<'_> {
 
     /// A folder with all that is in it.
     async fn all(&self, link: &Link, name: SafePath) -> Result<Got, GetError> {
+        let (place, own) = (self.place.clone(), name.to_text());
+        let is_barred = self.blocking(move || Ok(place.bars_top(&own))).await?;
+        if is_barred {
+            return Err(self.barred([name.to_path()]));
+        }
         let Listed {
             layout: Layout { folders, files },
             lists,

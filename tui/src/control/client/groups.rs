@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::{Client, ControlError, Telling, collect, read, refused};
 
-/// Three members may be asked one after the other.
-const JOIN_PATIENCE: Duration = Duration::from_secs(150);
+/// Three members may be asked one after the other, for 40 s each, after doors that others came by, and then the group's key may take 15 s.
+const JOIN_PATIENCE: Duration = Duration::from_secs(170);
 
 impl Client {
     /// All groups that the node has joined.

@@ -1,7 +1,7 @@
 //! Shares and joined groups: what is selected stays so wherever its row goes.
 
 use crate::dash::{
-    contents, joined,
+    contents, exposed, joined,
     layout::Panel,
     list::List,
     model::Model,
@@ -59,13 +59,15 @@ impl Model {
                 self.group = joined::selected(self).map(|joined| joined.group.id.clone());
                 (self.fellows, self.posts) = (List::default(), List::default());
             }
-            Panel::Transfers => self.transfer = transfers::selected(self).map(|it| it.id),
+            Panel::Transfers => self.chosen.transfer = transfers::selected(self).map(|it| it.id),
+            Panel::Exposed => {
+                self.chosen.server = exposed::selected(self).map(|it| it.name.clone())
+            }
             Panel::Peers
             | Panel::Page
             | Panel::Pairs
             | Panel::Network
             | Panel::Flows
-            | Panel::Exposed
             | Panel::Map
             | Panel::Members
             | Panel::Links

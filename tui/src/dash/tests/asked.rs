@@ -167,6 +167,15 @@ fn keys_of_ones_own_are_dispatched_and_shown() {
 }
 
 #[test]
+fn an_older_file_keeps_its_key_where_the_program_has_since_given_it_to_something_new() {
+    let keys = Keys::parse("ping = [\"o\", \"F5\"]\n").unwrap();
+    let mut desk = Desk::twelve(&Options { keys, ..options() });
+    assert!(matches!(&desk.type_in("o")[..], [Effect::Ask(..)]));
+    let screen = desk.screen(200, 60);
+    assert!(!screen.contains("o services"), "{screen}");
+}
+
+#[test]
 fn lines_at_the_bottom_show_what_a_screen_of_their_size_does() {
     let mut whole = Desk::twelve(&options());
     whole.type_in("61");

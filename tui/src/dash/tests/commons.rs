@@ -76,7 +76,7 @@ fn server(
         .collect();
     json!({
         "name": name, "target": target, "allow": allow, "limit": null, "kept": state.is_some(), "state": state,
-        "reason": (state == Some("waiting")).then_some("192.168.1.20:445 does not answer"), "clients": clients,
+        "reason": (state == Some("waiting")).then_some("no socket at /home/anna/nas.sock yet"), "clients": clients,
         "received": 0, "sent": 0,
     })
 }

@@ -69,13 +69,16 @@ fn why_a_server_is_not_there_is_told_and_where_it_leads_is_hidden_where_addresse
     desk.type_in("4\t\tj\n");
     let screen = desk.screen(80, 24);
     assert!(
-        screen.contains("waiting: 192.168.1.20:445 does not answer"),
+        screen.contains("waiting: no socket at /home/anna/nas.sock yet"),
         "{screen}"
     );
     desk.key(KeyCode::Esc);
     desk.type_in("v\n");
     let screen = desk.screen(80, 24);
-    assert!(!screen.contains("192.168."), "{screen}");
+    assert!(screen.contains("waiting"), "{screen}");
+    for private in ["192.168.", "/home/anna", "nas.sock"] {
+        assert!(!screen.contains(private), "{private}:\n{screen}");
+    }
 }
 
 #[test]
@@ -113,6 +116,30 @@ fn each_panel_of_the_view_can_have_all_of_it() {
             assert_eq!(is_there, panel == shown, "{panel}:\n{screen}");
         }
     }
+}
+
+#[test]
+fn a_server_stays_selected_when_another_comes_before_it_and_nothing_is_told_of_one_that_is_gone() {
+    let mut desk = desk(&options());
+    desk.screen(80, 24);
+    desk.type_in("4\t\tG\n");
+    let mut more: Commons = (*commons(3)).clone();
+    let mut app = more.servers[0].clone();
+    app.name = "app".to_owned();
+    more.servers.insert(0, app);
+    desk.send(Msg::Commons(more.clone().into()));
+    assert_eq!(desk.model.chosen.server.as_deref(), Some("web"));
+    assert_eq!(desk.model.exposed.at, 3);
+    assert!(desk.screen(80, 24).contains("─ web ─"));
+    more.servers.pop();
+    desk.send(Msg::Commons(more.clone().into()));
+    assert!(desk.model.overlay.is_none());
+    desk.type_in("\n");
+    assert!(matches!(desk.model.overlay, Some(Overlay::Flow)));
+    more.servers.clear();
+    desk.send(Msg::Commons(more.into()));
+    assert!(desk.model.overlay.is_none());
+    assert_eq!(desk.model.focus, Panel::Transfers);
 }
 
 #[test]

@@ -134,6 +134,43 @@ fn what_happens_meanwhile_leaves_the_moment_where_it_is() {
     assert_eq!((desk.model.moment, desk.model.events.at), (moment, at + 1));
 }
 
+/// When the marked event happened.
+fn marked(desk: &Desk) -> u64 {
+    let event = desk.model.listed_events().nth(desk.model.events.at);
+    event.unwrap().at_ms
+}
+
+#[test]
+fn the_event_of_the_moment_stays_marked_when_others_are_listed() {
+    for keys in ["l", "/direct\n", "/direct", ":level paths\n"] {
+        let mut desk = page();
+        for _ in 0..15 {
+            desk.key(KeyCode::Left);
+        }
+        assert_eq!(marked(&desk), AT_MS - 50_000);
+        desk.type_in("\t\t");
+        desk.type_in(keys);
+        let moment = desk.model.moment.unwrap();
+        let newest = desk.model.listed_events().next().unwrap().at_ms;
+        assert!(marked(&desk) <= moment && newest > moment, "{keys:?}");
+    }
+}
+
+#[test]
+fn the_event_of_the_moment_is_marked_when_the_screen_runs_again() {
+    let mut desk = page();
+    desk.key(KeyCode::Left);
+    let before = marked(&desk);
+    desk.type_in("f");
+    let event = json!({"event": "peer_state", "from": "direct", "to": "suspect", "why": null, "at_ms": AT_MS, "peer": id(3)});
+    for _ in 0..3 {
+        desk.send(Msg::Event(serde_json::from_value(event.clone()).unwrap()));
+    }
+    desk.type_in("f");
+    assert!(desk.model.moment.is_some());
+    assert_eq!(marked(&desk), before);
+}
+
 #[test]
 fn an_event_leads_to_its_peer_at_that_time() {
     let mut desk = page();

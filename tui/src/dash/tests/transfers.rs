@@ -86,15 +86,32 @@ fn a_transfer_stays_selected_when_another_ends_and_the_focus_goes_on_when_all_ha
     let mut desk = desk(&options());
     desk.screen(80, 24);
     desk.type_in("4j");
-    assert_eq!(desk.model.transfer, Some(4));
+    assert_eq!(desk.model.chosen.transfer, Some(4));
     let mut fewer: Commons = (*commons(3)).clone();
     fewer.transfers.remove(0);
     desk.send(Msg::Commons(fewer.clone().into()));
-    assert_eq!((desk.model.transfer, desk.model.transfers.at), (Some(4), 0));
+    assert_eq!(
+        (desk.model.chosen.transfer, desk.model.transfers.at),
+        (Some(4), 0)
+    );
     fewer.transfers.clear();
     desk.send(Msg::Commons(fewer.into()));
     assert_eq!(desk.model.focus, Panel::Flows);
     assert!(!desk.screen(80, 24).contains("Transfers"));
+}
+
+#[test]
+fn what_is_told_of_a_transfer_is_closed_when_that_ends() {
+    let mut desk = desk(&options());
+    desk.screen(80, 24);
+    desk.type_in("4\n");
+    let mut fewer: Commons = (*commons(3)).clone();
+    fewer.transfers.pop();
+    desk.send(Msg::Commons(fewer.clone().into()));
+    assert!(matches!(desk.model.overlay, Some(Overlay::Flow)));
+    fewer.transfers.remove(0);
+    desk.send(Msg::Commons(fewer.into()));
+    assert!(desk.model.overlay.is_none());
 }
 
 #[test]

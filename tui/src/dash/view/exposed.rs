@@ -148,8 +148,9 @@ fn cell(model: &Model, server: &Served, column: Column, panel: u16) -> Line<'sta
 /// All that is known of one.
 pub(super) fn lines(model: &Model, server: &Served) -> Vec<Line<'static>> {
     let mut how = state(server).to_owned();
-    if let Some(reason) = &server.reason {
-        how = format!("{how}: {}", model.words().foreign(&printable(reason)));
+    // It names the path or the port at which nobody listens.
+    if let Some(reason) = server.reason.as_ref().filter(|_| !model.masked) {
+        how = format!("{how}: {}", printable(reason));
     }
     if !server.kept {
         how = "exposed by a command, and as long as that runs".to_owned();

@@ -140,14 +140,14 @@ fn hints(model: &Model, context: Context, room: usize) -> Vec<(&'static Binding,
     let glyphs = model.look.glyphs;
     let mut hints: Vec<_> = keymap::footer(context)
         .filter(|(binding, _)| !(model.read_only && binding.action.is_change()))
-        .filter(|(binding, _)| !model.keys.of(binding).is_empty())
         .filter(|(binding, _)| model.has_use_for(binding.action))
-        .map(|(binding, word)| {
-            (
+        .filter_map(|(binding, word)| {
+            let key = model.keys.within(binding, context).next()?;
+            Some((
                 binding,
-                format!(" {}", model.keys.label(binding, glyphs)),
+                format!(" {}", key.label(glyphs)),
                 format!(" {word} "),
-            )
+            ))
         })
         .collect();
     let width = |hints: &[(&Binding, String, String)]| -> usize {
@@ -173,10 +173,11 @@ pub(in crate::dash) fn key_at(model: &Model, area: Rect, x: u16) -> Option<Key> 
     }
     let room = usize::from(area.width).saturating_sub(mode(model).width() + 1);
     let mut left = usize::from(area.x);
-    for (binding, key, word) in hints(model, model.context(), room) {
+    let context = model.context();
+    for (binding, key, word) in hints(model, context, room) {
         let right = left + key.width() + word.width();
         if (left..right).contains(&usize::from(x)) {
-            return model.keys.of(binding).first().copied();
+            return model.keys.within(binding, context).next().copied();
         }
         left = right;
     }

@@ -74,3 +74,18 @@ async fn a_file_goes_over_no_folder_with_something_in_it() {
     over(&b, &link, "it").await.unwrap();
     assert_eq!(fs::read(b.folder.path().join("it")).unwrap(), b"a file");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_goes_over_no_file_and_over_no_folder_of_another_name() {
+    let (a, b) = (Node::new().await, Node::new().await);
+    a.write("it/in", b"of the peer");
+    let link = a.link(&a.folder.path().join("it"), false).await;
+    let own = [b.write("it", b"own"), b.write("it (1)/in", b"own too")];
+    assert_eq!(barred(&b, over(&b, &link, "it").await), ["it"]);
+    assert_eq!(fs::read(&own[0]).unwrap(), b"own");
+    fs::remove_file(&own[0]).unwrap();
+    over(&b, &link, "it").await.unwrap();
+    assert_eq!(fs::read(&own[1]).unwrap(), b"own too");
+    let came = b.folder.path().join("it/in");
+    assert_eq!(fs::read(came).unwrap(), b"of the peer");
+}
