@@ -74,9 +74,9 @@ use values::{address, code_or_folder, file_name, measurement, seconds, size, tim
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
-4 peer or relay unreachable, 5 peer busy, 6 no node runs here, 7 no right to make a
-network device (link), 8 refused by the peer (send, get, browse, top), 130 interrupted before
-there was a result";
+4 peer or relay unreachable or the node ended, 5 peer busy, 6 no node runs here, 7 no right to
+make a network device (link), 8 refused by the peer (send, get, browse, top), 130 interrupted
+before there was a result";
 
 /// Direct, encrypted links between computers behind home routers, by public key.
 ///

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     MAX_FILES, SelectError,
-    name::{MAX_DEPTH, numbered},
+    name::{BadName, MAX_DEPTH, numbered},
     tree::MAX_SIZE,
     wire::{Entry, Kind, MAX_PATH, Offer, Time, UNKNOWN},
 };
@@ -157,7 +157,7 @@ impl Selection {
             return Ok(());
         }
         if name.split('/').count() > MAX_DEPTH {
-            self.skip(path, "more than 64 folders within each other");
+            self.skip(path, &BadName::Deep.to_string());
             return Ok(());
         }
         if metadata.is_dir() {
