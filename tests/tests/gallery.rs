@@ -32,6 +32,7 @@ mod web;
 
 /// Those that wait for a minute.
 mod nightly {
+    mod donkeys;
     mod linked;
     mod nodes;
 }

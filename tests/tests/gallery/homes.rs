@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use peerway_lab::{Fault, Lab, NatKind, Room};
+use peerway_lab::{Bottleneck, Fault, Lab, Line, NatKind, Room};
 use peerway_tests::{
     PROGRAMS,
     computer::{Computer, Running},
@@ -26,7 +26,7 @@ use crate::failover::program::{Place, Program as Relay};
 
 /// How long each test may take.
 pub(super) const BUDGET: Duration = Duration::from_secs(180);
-/// How often something is asked before it is given up, every [`PAUSE`].
+/// How often something is asked in a minute, every [`PAUSE`].
 const TRIES: usize = 1200;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Where Debian has programs.
@@ -79,6 +79,23 @@ impl Homes {
     pub(super) fn cut(&self) {
         let homes = [&self.attic, &self.laptop].map(|home| &home.computer.home);
         self.lab.begin(Fault::Cut(homes[0], homes[1])).unwrap();
+    }
+
+    /// So many bits a second pass a home's line from now on.
+    pub(super) fn narrow(&self, home: &Home, rate: u64) {
+        let line = Line {
+            bottleneck: Some(Bottleneck {
+                rate,
+                queue: 64_000,
+            }),
+            ..Line::delayed(Duration::ZERO)
+        };
+        self.lab.set_line(&home.computer.home, line).unwrap();
+    }
+
+    /// Bytes that came to a home so far since a line was narrow.
+    pub(super) fn came_to(&self, home: &Home) -> u64 {
+        self.lab.traffic(&home.computer.home).down.bytes
     }
 
     /// That the programs of attic and laptop said at least so many bytes to each other over the links, and tried to reach
@@ -290,9 +307,14 @@ impl Drop for Program {
     }
 }
 
-/// Asks again until it is so.
-pub(super) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..TRIES {
+/// Asks again until it is so, for a minute.
+pub(super) fn until(what: &str, is_so: impl FnMut() -> bool) {
+    until_within(1, what, is_so);
+}
+
+/// The same for so many minutes.
+pub(super) fn until_within(minutes: usize, what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..minutes * TRIES {
         if is_so() {
             return;
         }

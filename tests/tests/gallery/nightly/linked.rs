@@ -66,7 +66,7 @@ fn two_transmissions_find_each_other_by_a_tracker_and_go_on_where_the_direct_pat
 }
 
 /// Joins both homes, directly: their addresses, and what lasts as long as the link.
-fn link(homes: &Homes) -> [(Ipv4Addr, Running); 2] {
+pub(super) fn link(homes: &Homes) -> [(Ipv4Addr, Running); 2] {
     let computers = [&homes.attic.computer, &homes.laptop.computer];
     let tickets = computers.map(Computer::ticket);
     for (computer, ticket) in computers.iter().zip(tickets.iter().rev()) {
