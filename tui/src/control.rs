@@ -16,6 +16,7 @@ mod metrics;
 mod operating;
 mod pairing;
 mod pass_on;
+mod past;
 mod path;
 mod pins;
 mod pipe;

@@ -502,6 +502,16 @@ pub(super) struct EventsArgs {
     /// Only events that this holds for, as in 'laptop level=warn', see docs/dashboard.md
     #[arg(long, value_name = "FILTER", env = "PEERWAY_FILTER", value_parser = event_filter)]
     pub(super) filter: Option<Filter>,
+
+    /// First so many of what happened last; a node keeps 500
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PEERWAY_LAST",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(super) last: usize,
 }
 
 #[derive(Debug, clap::Args)]

@@ -24,11 +24,11 @@ pub(super) async fn run(globals: &Globals, args: &EventsArgs) -> Result<(), Fail
 }
 
 async fn follow(globals: &Globals, args: &EventsArgs, node: Client) -> Result<(), Failure> {
-    let mut events = node.events().await?;
+    let mut events = node.events(args.last).await?;
     let state = StateDir::open(globals)?;
     let book = Followed::open_or_empty(state.peers().book(), state.invites());
     let filter = args.filter.clone().unwrap_or_default();
-    let mut printer = Printer::new(globals.json);
+    let mut printer = Printer::new(globals.json).dated(args.last > 0);
     let mut following = pin!(book.follow_names());
     loop {
         let told = tokio::select! {

@@ -19,6 +19,7 @@ use super::link;
 use super::{
     answering::Answering,
     args::{Globals, Up},
+    clock::shown,
     datagrams, expose,
     failure::Failure,
     invite,
@@ -283,6 +284,8 @@ pub(super) async fn print_ready(
 /// Prints what happens on a node, a line each.
 pub(super) struct Printer {
     json: bool,
+    /// Whether lines begin with the time of what they tell.
+    dated: bool,
     lasting: Lasting,
     /// What is received into it is not printed.
     folder: Option<String>,
@@ -292,9 +295,15 @@ impl Printer {
     pub(super) fn new(json: bool) -> Self {
         Self {
             json,
+            dated: false,
             lasting: Lasting::default(),
             folder: None,
         }
+    }
+
+    /// Says when.
+    pub(super) fn dated(self, dated: bool) -> Self {
+        Self { dated, ..self }
     }
 
     /// Does not print what is received into this folder.
@@ -304,7 +313,7 @@ impl Printer {
     }
 
     pub(super) async fn print(&mut self, told: Told, book: Arc<Book>) -> Result<(), Failure> {
-        let json = self.json;
+        let (json, dated) = (self.json, self.dated);
         if let Told::Event(event) = &told
             && let EventKind::Received { what, .. } = &event.kind
             && what.folder.is_some()
@@ -318,10 +327,13 @@ impl Printer {
         };
         let print = move || match told {
             Told::Event(event) if json => out::json(&event),
-            Told::Event(event) if lasts => {
-                out::text(format!("still: {}", words::event(&event.kind, &book)))
+            Told::Event(event) => {
+                let when = dated.then(|| shown(event.at_ms)).flatten();
+                let when = when.map(|when| when + "  ").unwrap_or_default();
+                let still = if lasts { "still: " } else { "" };
+                let text = words::event(&event.kind, &book);
+                out::text(format!("{when}{still}{text}"))
             }
-            Told::Event(event) => out::text(words::event(&event.kind, &book)),
             Told::Service(change) if json => out::json(&change),
             Told::Service(change) => out::text(change.words()),
             Told::Missed(count) if json => out::json(&Record::Missed { count }),

@@ -297,9 +297,10 @@ impl Client {
         refused(answer).await.map(drop)
     }
 
-    /// What happens on the node from now on.
-    pub async fn events(&self) -> Result<Telling<Told>, ControlError> {
-        let (server, body) = self.listen("/events").await?;
+    /// So many of what happened on the node last, 500 at most, and what happens from now on. An older node
+    /// tells the latter alone.
+    pub async fn events(&self, last: usize) -> Result<Telling<Told>, ControlError> {
+        let (server, body) = self.listen(&format!("/events?last={last}")).await?;
         Ok(self.told(body, move |sent| {
             sent.data.map(|data| match sent.event.as_deref() {
                 Some(MISSED) => {

@@ -204,11 +204,11 @@ pub(super) async fn posts(
     Ok(Json(groups.posts(group, last, false)?))
 }
 
-/// How many posts are wanted.
-fn last(query: &str) -> Result<usize, Refusal> {
+/// How many of the last are wanted.
+pub(super) fn last(query: &str) -> Result<usize, Refusal> {
     let last = query.strip_prefix("last=").and_then(|it| it.parse().ok());
     last.ok_or_else(|| {
-        let reason = "nothing but `?last=N` may follow, N being how many posts are wanted";
+        let reason = "nothing but `?last=N` may follow, N being how many of the last are wanted";
         Refusal::new(StatusCode::BAD_REQUEST, reason)
     })
 }

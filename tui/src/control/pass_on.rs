@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::{ConnectInfo, State, rejection::BytesRejection},
+    extract::{ConnectInfo, RawQuery, State, rejection::BytesRejection},
     http::{Method, Request, StatusCode, header},
     response::Response,
 };
@@ -27,6 +27,7 @@ pub(super) async fn pass_on(
     State(control): State<Control>,
     ConnectInfo(caller): ConnectInfo<Caller>,
     Path((peer, path)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
     method: Method,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
@@ -39,9 +40,10 @@ pub(super) async fn pass_on(
     let peer = ticket.or_else(|_| parse(&peer).map(Ticket::from))?;
     let links = control.links();
     links.check(peer.id()).map_err(refused)?;
+    let query = query.map(|query| format!("?{query}"));
     let request = Request::builder()
         .method(method)
-        .uri(format!("/{path}"))
+        .uri(format!("/{path}{}", query.unwrap_or_default()))
         .header(header::HOST, "peerway")
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(body))

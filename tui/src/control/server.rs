@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{ConnectInfo, DefaultBodyLimit, State, rejection::JsonRejection},
+    extract::{ConnectInfo, DefaultBodyLimit, RawQuery, State, rejection::JsonRejection},
     http::{HeaderValue, StatusCode, header},
     middleware::{from_fn, map_response},
     response::{IntoResponse, Response},
@@ -27,10 +27,13 @@ use super::{
     changes::Grain,
     commons,
     door::{Caller, Door},
-    files, groups, metrics,
+    files,
+    groups::{self, last},
+    metrics,
     operating::{self, Room},
     pairing,
     pass_on::{Remotes, pass_on},
+    past::Past,
     path::Path,
     pins, pipe,
     place::Socket,
@@ -40,6 +43,7 @@ use super::{
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 use crate::linking::Linker;
 use crate::{
+    all_told,
     book::{Admin, Book},
     gateway::Gateway,
     kept::{KeptLines, Services},
@@ -67,14 +71,21 @@ pub struct Control {
     pairings: Arc<Semaphore>,
     remotes: Remotes,
     gateway: Gateway,
+    past: Past,
     ended: watch::Sender<bool>,
 }
 
 impl Control {
-    /// For this node.
+    /// For this node, of whose events it keeps the last ones from now on.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
     #[must_use]
     pub fn new(host: Host) -> Self {
+        let events = host.links.endpoint().events();
         Self {
+            past: Past::keep(all_told(events, host.services.as_ref())),
             gateway: Gateway::new(host.sharing.clone()),
             host,
             room: Room::default(),
@@ -322,13 +333,12 @@ async fn changes_by_field(State(control): State<Control>) -> impl IntoResponse {
 async fn events(
     State(control): State<Control>,
     ConnectInfo(caller): ConnectInfo<Caller>,
-) -> impl IntoResponse {
-    streams::events(
-        control.host.links.endpoint().events(),
-        control.host.services.as_ref(),
-        !caller.is_from_afar(),
-        control.ended.subscribe(),
-    )
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, Refusal> {
+    let last = query.as_deref().map_or(Ok(0), last)?;
+    let told = control.past.and_on(last);
+    let ended = control.ended.subscribe();
+    Ok(streams::events(told, !caller.is_from_afar(), ended))
 }
 
 async fn peers(State(control): State<Control>) -> Json<Vec<PeerSnapshot>> {

@@ -4,15 +4,15 @@ use std::{convert::Infallible, future::ready, sync::Arc, time::Duration};
 
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt, stream};
-use peerway::{Endpoint, Event, NodeSnapshot};
+use peerway::{Endpoint, NodeSnapshot};
 use serde::Serialize;
 use tokio::{
-    sync::{broadcast::Receiver, watch},
+    sync::watch,
     time::{Instant, sleep_until},
 };
 
 use super::changes::{Grain, Teller};
-use crate::{Told, all_told, kept::Services, transfers::without_names};
+use crate::{Told, transfers::without_names};
 
 /// Snapshots follow each other no faster, whatever happens.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -25,15 +25,13 @@ pub(super) const SERVICE: &str = "service";
 
 type Sending = Result<Sent, Infallible>;
 
-/// The node's events. Who reads too slowly loses the oldest, and is told how many; nobody waits for it.
-/// Without `names`, files have none, and watched folders are not told of.
+/// What was told, and is told. Without `names`, files have none, and watched folders are not told of.
 pub(super) fn events(
-    events: Receiver<Event>,
-    services: Option<&Services>,
+    told: impl Stream<Item = Told> + Send + 'static,
     names: bool,
     ended: watch::Receiver<bool>,
-) -> Sse<impl Stream<Item = Sending> + use<>> {
-    let told = all_told(events, services).filter(move |told| {
+) -> Sse<impl Stream<Item = Sending>> {
+    let told = told.filter(move |told| {
         let is_hidden = matches!(told, Told::Service(change) if change.is_about_files());
         ready(names || !is_hidden)
     });

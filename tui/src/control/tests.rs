@@ -28,7 +28,7 @@ use tokio::{
 
 use super::{
     Client, Control, ControlError, GcAsk, GetAsk, GetStep, Host, PinAsk, Place, ShareAsk,
-    StartOptions, client::Way,
+    StartOptions, Telling, client::Way,
 };
 use crate::{
     Links, Told,
@@ -338,8 +338,8 @@ async fn two_listeners_and_a_watcher_see_the_same_link_come_up() {
     let mut snapshots = client.snapshots().await.unwrap();
     assert!(snapshots.next().await.unwrap().unwrap().peers.is_empty());
     let listeners = [
-        client.events().await.unwrap(),
-        client.events().await.unwrap(),
+        client.events(0).await.unwrap(),
+        client.events(0).await.unwrap(),
     ];
     client.connect(&peer.ticket()).await.unwrap();
     for mut events in listeners {
@@ -365,10 +365,37 @@ async fn two_listeners_and_a_watcher_see_the_same_link_come_up() {
 }
 
 #[tokio::test]
+async fn who_listens_later_hears_first_what_happened_last() {
+    let (node, peer) = (Node::start().await, endpoint().await);
+    let client = node.client().await;
+    let live = client.events(0).await.unwrap();
+    client.connect(&peer.ticket()).await.unwrap();
+    let is_direct = |told: &Told| {
+        matches!(
+            told,
+            Told::Event(event) if matches!(event.kind, EventKind::PeerState { to: PeerState::Direct, .. })
+        )
+    };
+    let upto_direct = async |mut events: Telling<Told>| {
+        let mut all = Vec::new();
+        while !all.last().is_some_and(is_direct) {
+            all.push(events.next().await.unwrap().unwrap());
+        }
+        all
+    };
+    let heard = timeout(PATIENCE, upto_direct(live)).await.unwrap();
+    let later = client.events(500).await.unwrap();
+    let told = timeout(PATIENCE, upto_direct(later)).await.unwrap();
+    assert!(told.ends_with(&heard), "{told:?} and {heard:?}");
+    let last = node.raw(&request("GET /v1/events?last=many", "")).await;
+    assert!(last.contains("400 Bad Request"), "{last}");
+}
+
+#[tokio::test]
 async fn who_listens_hears_that_the_node_ends_and_the_one_who_ended_it_that_it_will() {
     let node = Node::start().await;
     let client = node.client().await;
-    let events = client.events().await.unwrap();
+    let events = client.events(0).await.unwrap();
     client.down().await.unwrap();
     let rest = timeout(PATIENCE, events.collect::<Vec<_>>()).await.unwrap();
     assert!(rest.iter().all(Result::is_ok), "{rest:?}");

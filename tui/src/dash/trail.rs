@@ -60,7 +60,9 @@ impl Trails {
         let (peer, kind, path, rtt, why) = match &event.kind {
             EventKind::PeerState { peer, to, why, .. } => {
                 let cause = why.as_ref().map(|why| why.cause);
-                let last = self.peer(peer).and_then(Trail::last).map(|last| last.kind);
+                let trail = self.peer(peer);
+                let last = trail.and_then(|trail| trail.at(event.at_ms));
+                let last = last.map(|last| last.kind);
                 let kind = match kind_of(*to, cause) {
                     // The relay carries the data while other paths are probed.
                     Standing::Connecting
@@ -86,7 +88,11 @@ impl Trails {
             },
             _ => return,
         };
-        self.0.entry(*peer).or_default().enter(Phase {
+        let trail = self.0.entry(*peer).or_default();
+        // What happened before the first snapshot is told after it.
+        let later = trail.0.partition_point(|it| it.since_ms <= event.at_ms);
+        let later = trail.0.split_off(later);
+        trail.enter(Phase {
             since_ms: event.at_ms,
             kind,
             path,
@@ -95,6 +101,7 @@ impl Trails {
             reason: None,
             cause: None,
         });
+        later.into_iter().for_each(|phase| trail.enter(phase));
     }
 
     /// Takes in what no event told, and forgets peers that are gone.
@@ -141,6 +148,11 @@ impl Trails {
 impl Trail {
     pub(super) fn last(&self) -> Option<&Phase> {
         self.0.back()
+    }
+
+    /// What it was in then.
+    fn at(&self, at_ms: u64) -> Option<&Phase> {
+        self.0.iter().rev().find(|phase| phase.since_ms <= at_ms)
     }
 
     /// The phases with the time at which each ended; none for the last one.
@@ -312,6 +324,37 @@ mod tests {
         };
         trails.record(&snapshot(&node(vec![before.to_value()])));
         assert_eq!(seen(&trails), [(Standing::Relay, 0, None)]);
+    }
+
+    #[test]
+    fn what_happened_before_the_first_snapshot_and_is_told_after_it_comes_before_it() {
+        let direct =
+            json!({"kind": "direct", "remote": "192.0.2.9:5000", "lan": false, "tcp": false});
+        let relay = json!({"kind": "relay", "remote": format!("relay://{}@192.0.2.1:4433", id(9))});
+        let now = Row {
+            state: "direct",
+            path: Some("192.0.2.9:5000"),
+            age_s: 2,
+            ..Row::OFFLINE
+        };
+        let mut trails = Trails::default();
+        trails.record(&snapshot(&node(vec![now.to_value()])));
+        let past = [path(0, &relay), path(7004, &direct)];
+        for mut event in past {
+            event.at_ms -= 9000;
+            trails.note(&event);
+        }
+        let trail = trails.peer(&id(1)).unwrap();
+        let phases = trail
+            .phases()
+            .map(|(phase, _)| (phase.kind, phase.since_ms));
+        assert_eq!(
+            phases.collect::<Vec<_>>(),
+            [
+                (Standing::Relay, AT_MS - 9000),
+                (Standing::Direct, AT_MS - 2000)
+            ]
+        );
     }
 
     #[test]

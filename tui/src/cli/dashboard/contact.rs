@@ -7,7 +7,7 @@ use futures_util::{
     future::try_join,
     stream::{self, BoxStream},
 };
-use peerway::{Event, EventKind, NodeSnapshot};
+use peerway::{Event, NodeSnapshot};
 use tokio::{
     sync::{mpsc, watch},
     time::{sleep, timeout},
@@ -27,8 +27,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(5);
 /// Events that wait to be shown.
 const QUEUE: usize = 64;
-/// Transfers that are known again: more than a node tells of at once.
-const KNOWN: usize = 64;
+/// Of what happened before, which the node tells of whenever it is asked.
+const LAST: usize = 500;
+/// Events that are known again: more than a node tells of at once, of transfers besides.
+const KNOWN: usize = 600;
 /// Of what ended as it should.
 const ENDED: &str = "the node has ended";
 
@@ -46,23 +48,16 @@ pub(super) struct Keeper {
     samples: watch::Sender<Arc<NodeSnapshot>>,
     happened: mpsc::Sender<Told>,
     outage: watch::Sender<Option<Outage>>,
-    told: Transfers,
+    told: Known,
 }
 
-/// The transfers that were told: a node tells of the latest whenever it is asked, and of each when it is over.
+/// The events that were told: a node tells of the last ones whenever it is asked, and of each when it happens.
 #[derive(Debug, Default)]
-struct Transfers(VecDeque<Event>);
+struct Known(VecDeque<Event>);
 
-impl Transfers {
+impl Known {
     /// Whether something was not told before.
     fn is_news(&mut self, event: &Event) -> bool {
-        let is_transfer = matches!(
-            event.kind,
-            EventKind::Received { .. } | EventKind::Sent { .. }
-        );
-        if !is_transfer {
-            return true;
-        }
         if self.0.contains(event) {
             return false;
         }
@@ -108,7 +103,7 @@ pub(super) async fn begin(node: &Client) -> Result<(Contact, Keeper), Failure> {
         samples,
         happened,
         outage,
-        told: Transfers::default(),
+        told: Known::default(),
     };
     Ok((contact, keeper))
 }
@@ -181,20 +176,20 @@ impl Keeper {
 
 impl Line {
     async fn open(node: &Client) -> Result<Self, ControlError> {
-        let (sights, events) = try_join(node.sights(), node.events()).await?;
+        let (sights, events) = try_join(node.sights(), node.events(LAST)).await?;
         Ok(Self { sights, events })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use peerway::{SecretKey, Transferred};
+    use peerway::{EventKind, SecretKey, Transferred};
 
     use super::*;
 
     /// As it is when one ends just when the node is asked for the latest, and after each outage.
     #[test]
-    fn a_transfer_is_told_once_however_often_the_node_tells_of_it() {
+    fn what_happened_is_told_once_however_often_the_node_tells_of_it() {
         let at = |at_ms| {
             let what = Transferred {
                 name: None,
@@ -207,7 +202,7 @@ mod tests {
             let kind = EventKind::Sent { peer, what };
             Event::new(at_ms, kind)
         };
-        let mut told = Transfers::default();
+        let mut told = Known::default();
         let all: Vec<Event> = (0..2 * KNOWN as u64).map(at).collect();
         for event in &all {
             assert!(told.is_news(event));

@@ -78,7 +78,7 @@ async fn a_reader_sees_everything_and_changes_nothing() {
     assert_eq!(client.status().await.unwrap().id, host.node.endpoint.id());
     let mut snapshots = client.snapshots().await.unwrap();
     assert!(snapshots.next().await.unwrap().is_ok());
-    drop(client.events().await.unwrap());
+    drop(client.events(0).await.unwrap());
     assert_eq!(client.book().await.unwrap()[0].id, peer.id());
     let id = peer.id();
     for refused in [
@@ -176,7 +176,7 @@ async fn whose_rights_change_is_let_go_at_once() {
     let (host, peer) = (Host::start().await, endpoint().await);
     host.allow(&peer, Some(Admin::Full));
     let client = host.asked_by(&peer).await;
-    let events = client.events().await.unwrap();
+    let events = client.events(0).await.unwrap();
     host.allow(&peer, None);
     let told = timeout(PATIENCE, events.collect::<Vec<_>>()).await;
     let ended = told.unwrap().pop().unwrap().unwrap_err();
@@ -193,7 +193,7 @@ async fn whoever_listens_through_its_own_node_is_told_why_a_peers_tells_no_more(
     host.allow(&own.endpoint, Some(Admin::Read));
     let here = own.client().await;
     let through = here.through(&host.node.endpoint.ticket());
-    let events = through.events().await.unwrap();
+    let events = through.events(0).await.unwrap();
     host.allow(&own.endpoint, None);
     let told = timeout(PATIENCE, events.collect::<Vec<_>>()).await;
     let ended = told.unwrap().pop().unwrap().unwrap_err();
@@ -227,7 +227,10 @@ async fn a_program_asks_a_peers_node_through_its_own_over_one_link() {
     let through = here.through(&host.node.endpoint.ticket());
     assert_eq!(through.status().await.unwrap().id, host.node.endpoint.id());
     let _snapshots = through.snapshots().await.unwrap();
-    let events = through.events().await.unwrap();
+    let events = through.events(0).await.unwrap();
+    let mut past = through.events(500).await.unwrap();
+    let first = timeout(PATIENCE, past.next()).await.unwrap();
+    assert!(matches!(first, Some(Ok(Told::Event(_)))), "{first:?}");
     through.status().await.unwrap();
     let links = |seen: &Arc<NodeSnapshot>| {
         let peers = seen.peers.iter();

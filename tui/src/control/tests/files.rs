@@ -156,8 +156,8 @@ async fn what_came_and_went_is_told_on_both_sides_and_kept() {
     let _taking = b.receive(false).await;
     let (sender, receiver) = (a.client().await, b.node.client().await);
     let (mut here, mut there) = (
-        sender.events().await.unwrap(),
-        receiver.events().await.unwrap(),
+        sender.events(0).await.unwrap(),
+        receiver.events(0).await.unwrap(),
     );
     let mut sent = sender.send_files(&sending(&a, &b)).await.unwrap();
     while !matches!(next(&mut sent).await, Step::Sent { .. }) {}
