@@ -339,14 +339,17 @@ impl Coming {
 
     /// Gives the whole file its name, which is the one that it should have or near to it.
     fn settle(&self, work: &Work, size: u64) -> io::Result<SafePath> {
-        // Zeros at its end were not written.
-        self.file.set_len(size)?;
+        if self.at != size {
+            // Zeros at its end were not written.
+            self.file.set_len(size)?;
+        }
         finish(&self.file, self.modified, self.executable)?;
         let Some(Target { entry, path }) = work.targets.get(self.index as usize) else {
             return Err(io::ErrorKind::NotFound.into());
         };
+        // Mostly the name is free; where it is not, putting the file there fails.
+        let mut named = path.clone();
         loop {
-            let named = work.place.free(path)?;
             // First, as otherwise a crash would leave a file that comes once more.
             let done = Record::Done {
                 path: entry.path.clone(),
@@ -358,6 +361,7 @@ impl Coming {
             if work.place.put(&work.dir, &self.name, &named)? {
                 return Ok(named);
             }
+            named = work.place.free(path)?;
         }
     }
 }

@@ -2,9 +2,11 @@
 //! folder and never leaves it (crate `cap-std`).
 
 use std::{
+    ffi::OsStr,
     fs::{File, FileTimes},
     io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -29,6 +31,8 @@ const ANEW: u32 = 1000;
 pub struct Place {
     root: Dir,
     overwrite: bool,
+    /// Where the last file was put: the next one is mostly put there too.
+    last: Mutex<Option<(PathBuf, Arc<Dir>)>>,
 }
 
 impl Place {
@@ -38,7 +42,11 @@ impl Place {
     /// It cannot be opened.
     pub fn open(folder: &Path, overwrite: bool) -> io::Result<Self> {
         let root = Dir::open_ambient_dir(folder, ambient_authority())?;
-        Ok(Self { root, overwrite })
+        Ok(Self {
+            root,
+            overwrite,
+            last: Mutex::default(),
+        })
     }
 
     /// The folder for what is not whole yet of something that `id`, a plain name, stands for; made if need be.
@@ -132,26 +140,18 @@ impl Place {
     /// Whether a folder with something in it is where a file belongs to which other things give way: it stays.
     #[must_use]
     pub fn bars_file(&self, path: &Path) -> bool {
-        let found = self.root.symlink_metadata(path);
-        let is_folder = self.overwrite && found.is_ok_and(|found| found.is_dir());
+        let found = || self.root.symlink_metadata(path);
+        let is_folder = self.overwrite && found().is_ok_and(|found| found.is_dir());
         let entries = || self.root.read_dir(path);
         is_folder && entries().map_or(true, |mut entries| entries.next().is_some())
     }
 
-    /// What is in the way of something of this name, and stays: at its place, or where a folder belongs that it is in.
-    pub(super) fn bar(&self, path: &SafePath, is_folder: bool) -> Option<PathBuf> {
-        let own = path.to_path();
-        let mut above: Vec<_> = own.ancestors().skip(1).collect();
-        above.retain(|above| !above.as_os_str().is_empty());
-        let mut folders = above.into_iter().rev();
-        if let Some(bar) = folders.find(|above| self.bars_folder(above)) {
-            return Some(bar.to_owned());
+    /// Looks what is in the way of one thing after the other.
+    pub(super) fn bars(&self) -> Bars<'_> {
+        Bars {
+            place: self,
+            clear: PathBuf::new(),
         }
-        let is_barred = match is_folder {
-            true => self.bars_folder(&own),
-            false => self.bars_file(&own),
-        };
-        is_barred.then_some(own)
     }
 
     /// Whether a file is there as it was when it was put there.
@@ -192,6 +192,12 @@ impl Place {
                 Err(_) => Err(error),
             });
         }
+        match self.put_new(work, part, &place) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            // Not every system and file system can tell while it renames. Of all else the reason comes once more.
+            Err(_) => {}
+        }
         match work.hard_link(part, &self.root, &place) {
             Ok(()) => work.remove_file(part).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -200,6 +206,79 @@ impl Place {
             Err(_) => work.rename(part, &self.root, place).map(|()| true),
         }
     }
+
+    /// Renames in one step, unless something has that name.
+    fn put_new(&self, work: &Dir, part: &str, place: &Path) -> io::Result<()> {
+        let name = place.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let above = place.parent().unwrap_or(Path::new(""));
+        let known = {
+            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = last.as_ref().filter(|(path, _)| path == above);
+            known.map(|(_, folder)| folder.clone())
+        };
+        if let Some(folder) = known {
+            match rename_new(work, part, &folder, name) {
+                // The folder may be another one by now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                renamed => return renamed,
+            }
+        }
+        let folder = match above.as_os_str().is_empty() {
+            true => self.root.try_clone()?,
+            false => self.root.open_dir(above)?,
+        };
+        let folder = Arc::new(folder);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some((above.to_owned(), folder.clone()));
+        drop(last);
+        rename_new(work, part, &folder, name)
+    }
+}
+
+/// What is in the way.
+pub(super) struct Bars<'a> {
+    place: &'a Place,
+    /// The folder of the thing before, above which nothing was.
+    clear: PathBuf,
+}
+
+impl Bars<'_> {
+    /// What is in the way of something of this name, and stays: at its place, or where a folder belongs that it is in.
+    pub(super) fn of(&mut self, path: &SafePath, is_folder: bool) -> Option<PathBuf> {
+        let own = path.to_path();
+        let folder = own.parent().unwrap_or(Path::new(""));
+        if folder != self.clear {
+            let mut above: Vec<_> = folder.ancestors().collect();
+            above.retain(|above| !above.as_os_str().is_empty());
+            let mut folders = above.into_iter().rev();
+            if let Some(bar) = folders.find(|above| self.place.bars_folder(above)) {
+                return Some(bar.to_owned());
+            }
+            self.clear = folder.to_owned();
+        }
+        let is_barred = match is_folder {
+            true => self.place.bars_folder(&own),
+            false => self.place.bars_file(&own),
+        };
+        is_barred.then_some(own)
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn rename_new(work: &Dir, part: &str, folder: &Dir, name: &OsStr) -> io::Result<()> {
+    use rustix::fs::{RenameFlags, renameat_with};
+    Ok(renameat_with(
+        work,
+        part,
+        folder,
+        name,
+        RenameFlags::NOREPLACE,
+    )?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn rename_new(_: &Dir, _: &str, _: &Dir, _: &OsStr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Opens a file of the folder for what is not whole yet, made if need be, and empty if it is to begin `anew`.
@@ -266,7 +345,7 @@ fn system(time: Time) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::name::sanitise, *};
 
     #[test]
     fn what_goes_over_a_folder_goes_over_none_of_the_same_name_with_a_number() {
@@ -281,6 +360,33 @@ mod tests {
         std::fs::write(folder.path().join("it"), b"own").unwrap();
         assert!(place.bars_top("it"));
         assert_eq!(place.new_top("it").unwrap(), "it (2)");
+    }
+
+    #[test]
+    fn a_file_goes_to_a_folder_that_was_made_anew_and_never_where_a_link_leads_that_took_its_place()
+    {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let place = Place::open(folder.path(), false).unwrap();
+        let work = place.work("id").unwrap();
+        let put = |name: &str| {
+            work.write("part", name).unwrap();
+            place.put(&work, "part", &sanitise(&format!("in/{name}")).unwrap())
+        };
+        let inner = folder.path().join("in");
+        std::fs::create_dir(&inner).unwrap();
+        assert!(put("one").unwrap());
+        assert!(!put("one").unwrap(), "it is taken");
+        std::fs::remove_dir_all(&inner).unwrap();
+        std::fs::create_dir(&inner).unwrap();
+        assert!(put("two").unwrap());
+        assert!(inner.join("two").is_file());
+        #[cfg(unix)]
+        {
+            std::fs::remove_dir_all(&inner).unwrap();
+            std::os::unix::fs::symlink(elsewhere.path(), &inner).unwrap();
+            put("three").unwrap_err();
+        }
+        assert!(elsewhere.path().read_dir().unwrap().next().is_none());
     }
 
     #[test]

@@ -21,7 +21,8 @@ use crate::{Connection, PeerId, RecvStream, SendStream};
 
 /// Application error code (RFC 9000 section 20.2): the peer broke its word.
 const CUT_OFF: u32 = 2;
-/// Frames of a stream that wait to be written.
+/// Frames of a stream that came together, at most, and how many such wait to be written.
+const TOGETHER: usize = 64;
 const QUEUE: usize = 3;
 /// Bytes that are read at a time, where no unit is due.
 const READ: usize = 64 << 10;
@@ -290,8 +291,10 @@ async fn stream(recv: RecvStream, work: Arc<Work>) -> Result<(), ReceiveError> {
     let (frames, mut queue) = mpsc::channel(QUEUE);
     let writing = spawn_blocking(move || {
         let mut intake = Intake::new(work);
-        while let Some((frame, data)) = queue.blocking_recv() {
-            intake.take(frame, data)?;
+        while let Some(frames) = queue.blocking_recv() {
+            for (frame, data) in frames {
+                intake.take(frame, data)?;
+            }
         }
         Ok::<_, ReceiveError>(intake)
     });
@@ -299,14 +302,13 @@ async fn stream(recv: RecvStream, work: Arc<Work>) -> Result<(), ReceiveError> {
     let read = loop {
         // What is not read is not sent either, once the stream's credit is used up.
         valve.open().await;
-        match reader.next().await {
-            Ok(Some(frame)) => {
+        match reader.next_ones().await {
+            Ok(some) => {
                 // Who writes no more says why.
-                if frames.send(frame).await.is_err() {
+                if some.is_empty() || frames.send(some).await.is_err() {
                     break Ok(());
                 }
             }
-            Ok(None) => break Ok(()),
             Err(error) => break Err(error),
         }
     };
@@ -332,20 +334,31 @@ impl Reader {
         }
     }
 
+    /// The next frame and those behind it that need not be waited for: small files come many at a time. None at the end.
+    async fn next_ones(&mut self) -> Result<Vec<(Frame, Vec<u8>)>, ReceiveError> {
+        let mut frames = Vec::new();
+        while let Some(frame) = self.next().await? {
+            frames.push(frame);
+            if frames.len() == TOGETHER || !self.is_next_there() {
+                break;
+            }
+        }
+        Ok(frames)
+    }
+
     async fn next(&mut self) -> Result<Option<(Frame, Vec<u8>)>, ReceiveError> {
-        if !self.fill(1).await? {
-            return Ok(None);
-        }
-        let kind = self.buffer[self.at];
-        let mut len = 1 + Frame::rest(kind).map_err(lied)?;
-        self.need(len).await?;
-        let rest = &self.buffer[self.at + 1..self.at + len];
-        if let Some(reason) = Frame::reason_len(kind, rest).map_err(lied)? {
-            len += reason;
-            self.need(len).await?;
-        }
-        let rest = &self.buffer[self.at + 1..self.at + len];
-        let frame = Frame::parse(kind, rest).map_err(lied)?;
+        let (frame, len) = loop {
+            if let Some(head) = self.head()? {
+                break head;
+            }
+            let had = self.buffer.len() - self.at;
+            if !self.fill(had + 1).await? {
+                return match had {
+                    0 => Ok(None),
+                    _ => Err(ReceiveError::Left),
+                };
+            }
+        };
         self.at += len;
         let data = match frame {
             Frame::Unit { len, .. } => self.data(len).await?,
@@ -356,6 +369,32 @@ impl Reader {
             | Frame::Failed(_) => Vec::new(),
         };
         Ok(Some((frame, data)))
+    }
+
+    /// The next frame without its data, and how long it is, if all of it has come.
+    fn head(&self) -> Result<Option<(Frame, usize)>, ReceiveError> {
+        let Some((&kind, rest)) = self.buffer[self.at..].split_first() else {
+            return Ok(None);
+        };
+        let mut len = Frame::rest(kind).map_err(lied)?;
+        let Some(fixed) = rest.get(..len) else {
+            return Ok(None);
+        };
+        len += Frame::reason_len(kind, fixed).map_err(lied)?.unwrap_or(0);
+        let Some(rest) = rest.get(..len) else {
+            return Ok(None);
+        };
+        Ok(Some((Frame::parse(kind, rest).map_err(lied)?, 1 + len)))
+    }
+
+    /// Whether the next frame is there with its data, or is none.
+    fn is_next_there(&self) -> bool {
+        let there = self.buffer.len() - self.at;
+        match self.head() {
+            Ok(Some((Frame::Unit { len: data, .. }, len))) => there - len >= data as usize,
+            Ok(head) => head.is_some(),
+            Err(_) => true,
+        }
     }
 
     async fn data(&mut self, len: u32) -> Result<Vec<u8>, ReceiveError> {
@@ -372,14 +411,6 @@ impl Reader {
         data.resize(len, 0);
         self.recv.read_exact(&mut data[from..]).await?;
         Ok(data)
-    }
-
-    async fn need(&mut self, len: usize) -> Result<(), ReceiveError> {
-        if self.fill(len).await? {
-            Ok(())
-        } else {
-            Err(ReceiveError::Left)
-        }
     }
 
     /// Reads until so much is there; false at the end of the stream.

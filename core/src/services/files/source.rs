@@ -179,8 +179,8 @@ impl Frames {
         let held_bytes = tree.held_bytes();
         self.progress.held(held_bytes);
         self.moved += held_bytes;
-        // A hole in what the receiver has, or its end.
-        let mut at = None;
+        // The unit that would be read next, if that is known.
+        let mut at = held.is_none().then_some(0);
         for unit in 0..tree.units() {
             let Some(len) = tree.len(unit) else { break };
             if tree.has(unit) {

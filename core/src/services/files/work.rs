@@ -148,7 +148,7 @@ impl Work {
         let target = self.targets.get(index as usize);
         let bar = target.and_then(|Target { entry, path }| {
             let is_folder = matches!(entry.kind, Kind::Folder);
-            self.place.bar(path, is_folder)
+            self.place.bars().of(path, is_folder)
         });
         let Some(bar) = bar else {
             return Err(failed(&self.name_of(index), source));
@@ -166,6 +166,7 @@ impl Work {
     fn look(&mut self, mut past: Past) -> Result<(), ReceiveError> {
         let (mut have, mut slots, mut held) = (Vec::new(), Vec::new(), Vec::new());
         let mut used = BTreeSet::new();
+        let mut bars = self.place.bars();
         for (index, target) in self.targets.iter().enumerate() {
             let path = &target.entry.path;
             let Kind::File {
@@ -175,7 +176,7 @@ impl Work {
             } = target.entry.kind
             else {
                 let is_folder = matches!(target.entry.kind, Kind::Folder);
-                slots.push(match self.place.bar(&target.path, is_folder) {
+                slots.push(match bars.of(&target.path, is_folder) {
                     // It is named already.
                     Some(_) if is_folder => Slot::Barred,
                     Some(bar) => {
@@ -201,7 +202,7 @@ impl Work {
             }
             let part = past.parts.remove(path);
             let part = part.filter(|part| part.modified == modified && part.tree.size() == size);
-            if let Some(bar) = self.place.bar(&target.path, false) {
+            if let Some(bar) = bars.of(&target.path, false) {
                 // Nothing of it is to be sent, and what came of it waits for another try.
                 used.extend(part.map(|part| part_name(part.part)));
                 self.in_the_way(index as u32, &bar);
