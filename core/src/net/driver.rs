@@ -57,6 +57,9 @@ use crate::{
     wire::lane::Channel,
 };
 
+/// That time at least where links are open: their goodbyes leave by another task.
+const LEAST_GOODBYE: Duration = Duration::from_millis(50);
+
 /// What the driver starts with.
 pub(crate) struct Parts {
     pub(crate) key: SecretKey,
@@ -426,7 +429,7 @@ impl Driver {
     /// Says goodbye to peers and relays; waits a moment for it to be sent.
     async fn shutdown(&mut self) {
         let reason = b"shutting down";
-        self.links.close(close::SHUTDOWN, reason);
+        let farthest = self.links.close(close::SHUTDOWN, reason);
         self.feed(Input::Shutdown);
         while let Some(output) = self.machine.poll_output() {
             // Links and sockets stay: QUIC has yet to say over them how its connections ended.
@@ -440,7 +443,10 @@ impl Driver {
         self.publish();
         self.registrations.leave().await;
         self.quic.close(close::SHUTDOWN.into(), reason);
-        let _ = timeout(GOODBYE, self.quic.wait_idle()).await;
+        // What is on its way to us has the goodbye said once more, in case it was lost. Nothing after that has to be waited for, as the
+        // socket closes (RFC 9000 section 10.2).
+        let linger = farthest.map_or(GOODBYE, |rtt| GOODBYE.min(LEAST_GOODBYE.max(2 * rtt)));
+        let _ = timeout(linger, self.quic.wait_idle()).await;
         self.tcp.close_all();
         self.gathering.close().await;
     }

@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 pub(super) use self::peer::{Open, PeerLink};
@@ -217,10 +217,14 @@ impl Links {
     }
 
     /// Closes all connections.
-    pub(super) fn close(&self, code: u32, reason: &[u8]) {
-        for open in self.by_peer.values().flat_map(|it| &it.connections) {
+    /// The longest round trip of one that was open, if one was.
+    pub(super) fn close(&self, code: u32, reason: &[u8]) -> Option<Duration> {
+        let open = self.by_peer.values().flat_map(|it| &it.connections);
+        open.map(|open| {
             open.quic.close(code.into(), reason);
-        }
+            open.quic.rtt()
+        })
+        .max()
     }
 
     /// Ends what peers opened that are not let in any more. The peers that we dialled.

@@ -116,6 +116,16 @@ impl Ahead {
         self.picker.placed(peer, place);
     }
 
+    /// See [`Picker::sends`].
+    pub(super) fn sends(&mut self, peer: PeerId) {
+        self.picker.sends(peer);
+    }
+
+    /// See [`Picker::shared`].
+    pub(super) fn shared(&mut self) {
+        self.picker.shared();
+    }
+
     /// See [`Picker::suggested`].
     pub(super) fn suggested(&mut self, peer: PeerId, units: &[u32]) {
         self.picker.suggested(peer, units);

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use peerway::{Connection, PeerId, Ticket, services::files::Progress};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -37,8 +37,10 @@ pub(super) async fn outline(sources: &Sources, hash: Hash, size: u64) -> Result<
     if let Some(outline) = Outline::of_small(hash, size) {
         return Ok(outline);
     }
+    let ticket = sources.sharing().endpoint().ticket().to_bytes();
+    let follow = &Ask::Follow { hash, ticket };
     ask_each(sources, |session| async move {
-        match session.outline(hash, size).await {
+        match session.outline(hash, size, Some(follow)).await {
             Ok(outline) => Some(outline),
             Err(NoOutline::Wrong) => {
                 sources.lied(session.peer());
@@ -61,7 +63,7 @@ pub(super) async fn small(sources: &Sources, hash: Hash, size: u64) -> Result<Ve
     ask_each(sources, |session| {
         let outline = outline.clone();
         async move {
-            let data = session.unit(hash, 0, size as usize).await.ok()?;
+            let data = session.unit(hash, 0, size as usize, None).await.ok()?;
             if outline.is_right(0, &data) {
                 let shown = sources.fetching();
                 shown.came(session.peer(), size);
@@ -113,6 +115,8 @@ enum Event {
     Holders(Vec<Ticket>),
     Place(u32),
     Suggest(Vec<u32>),
+    /// A unit begins to come.
+    Sends,
     Nothing,
     Withdrawn,
     Gone,
@@ -215,6 +219,9 @@ impl Fetch<'_> {
             }
             Event::Gained(units) => state.picker.gained(peer, &units),
             Event::Holders(tickets) => {
+                if !tickets.is_empty() {
+                    state.picker.shared();
+                }
                 self.object.introduce(tickets.iter().map(Ticket::id));
                 self.sources.learn(&tickets);
             }
@@ -223,6 +230,7 @@ impl Fetch<'_> {
                 self.sources.fetching().placed(peer, place);
             }
             Event::Suggest(units) => state.picker.suggested(peer, &units),
+            Event::Sends => state.picker.sends(peer),
             Event::Nothing => state.asked.refused(peer),
             Event::Withdrawn => {
                 state.picker.gone(peer);
@@ -348,7 +356,7 @@ impl State {
         let ticket = self.sharing.endpoint().ticket().to_bytes();
         let hash = self.object.hash();
         let ask = Ask::Follow { hash, ticket };
-        let follow = follow(session, ask, self.tell.clone());
+        let follow = follow(session, hash, ask, self.tell.clone());
         self.follows.push(follow.boxed());
     }
 
@@ -400,10 +408,20 @@ impl State {
 
     fn request(&self, session: Arc<Session>, unit: u32) -> Request {
         let (part, outline) = (self.part.clone(), self.object.outline().clone());
+        let tell = self.tell.clone();
         async move {
             let peer = session.peer();
             let len = outline.len(unit).unwrap_or(0);
-            let outcome = match session.unit(outline.hash(), unit, len).await {
+            let (begins, began) = oneshot::channel();
+            let coming = session.unit(outline.hash(), unit, len, Some(begins));
+            let telling = async {
+                if began.await.is_ok() {
+                    // Many begin: that of one of them suffices.
+                    let _ = tell.try_send((peer, Event::Sends));
+                }
+            };
+            let (came, ()) = tokio::join!(coming, telling);
+            let outcome = match came {
                 Ok(data) => keep(part, outline, unit, data).await,
                 Err(NoUnit::Missing) => Outcome::Missing,
                 Err(NoUnit::Gone) => Outcome::Gone,
@@ -482,10 +500,10 @@ async fn keep(part: Arc<Part>, outline: Arc<Outline>, unit: u32, data: Vec<u8>) 
 }
 
 /// Tells what a holder says of an object.
-async fn follow(session: Arc<Session>, ask: Ask, tell: mpsc::Sender<(PeerId, Event)>) {
+async fn follow(session: Arc<Session>, hash: Hash, ask: Ask, tell: mpsc::Sender<(PeerId, Event)>) {
     let peer = session.peer();
     let following = async {
-        let (_send, mut recv) = session.open(&ask).await?;
+        let (_send, mut recv) = session.follow(hash, &ask).await?;
         while let Some(told) = frame::read(&mut recv, MAX_ANSWER).await? {
             let event = match told {
                 Told::Object(described) => Event::Has(described),

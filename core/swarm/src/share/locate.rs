@@ -136,7 +136,7 @@ impl Sharing {
         let peer = session.peer();
         let showing = async {
             if Outline::of_small(hash, size).is_none() {
-                return match session.outline(hash, size).await {
+                return match session.outline(hash, size, None).await {
                     Ok(_) => Some(Kind::File),
                     Err(NoOutline::NotThere) => None,
                     Err(NoOutline::Wrong) => {
@@ -147,7 +147,7 @@ impl Sharing {
             }
             let data = match size {
                 0 => Vec::new(),
-                _ => session.unit(hash, 0, size as usize).await.ok()?,
+                _ => session.unit(hash, 0, size as usize, None).await.ok()?,
             };
             if Hash::of(&data) != hash {
                 self.lied(hash, peer);

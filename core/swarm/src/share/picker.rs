@@ -21,6 +21,8 @@ const AHEAD: Duration = Duration::from_millis(300);
 /// Units that are asked of one holder at once, at least and at most: of many holders that are slow each is to have little, so that what
 /// is asked for later can be asked of whoever has it by then.
 const IN_FLIGHT: (u32, u32) = (1, 32);
+/// The same of one who sends already, where nobody else has or fetches it: there is nothing to leave to others.
+const ALONE: u32 = 8;
 /// Units that are missing when each may be asked of a second holder.
 const LAST: u32 = 8;
 /// What a holder may take in any case before a unit counts as late.
@@ -47,6 +49,8 @@ pub struct Picker {
     holders: BTreeMap<PeerId, Holder>,
     /// How many of the holders have each unit.
     copies: Vec<u16>,
+    /// Whether others are known who fetch it or have it.
+    is_shared: bool,
     rng: StdRng,
 }
 
@@ -75,6 +79,8 @@ struct Holder {
     suggested: VecDeque<u32>,
     /// How many others it serves first.
     place: u32,
+    /// Whether anything comes from it.
+    sends: bool,
 }
 
 impl Holder {
@@ -119,6 +125,7 @@ impl Picker {
             owners: BTreeMap::new(),
             holders: BTreeMap::new(),
             copies: vec![0; held.len() as usize],
+            is_shared: false,
             rng: StdRng::seed_from_u64(seed),
             held,
         }
@@ -157,6 +164,7 @@ impl Picker {
             next: None,
             suggested: VecDeque::new(),
             place: 0,
+            sends: false,
         };
         let holder = Holder {
             units,
@@ -181,6 +189,18 @@ impl Picker {
         if let Some(holder) = self.holders.get_mut(&peer) {
             holder.place = place;
         }
+    }
+
+    /// A holder sends something that was asked for.
+    pub fn sends(&mut self, peer: PeerId) {
+        if let Some(holder) = self.holders.get_mut(&peer) {
+            holder.sends = true;
+        }
+    }
+
+    /// There are others who fetch it or have it.
+    pub fn shared(&mut self) {
+        self.is_shared = true;
     }
 
     /// A holder suggests these, which it has sent nobody yet. Others that are rarer are asked for first all the same.
@@ -209,7 +229,12 @@ impl Picker {
     /// What to ask of a holder now; none if it has all that it can do, or nothing that is wanted.
     pub fn next(&mut self, peer: PeerId, now: Duration) -> Option<u32> {
         let holder = self.holders.get(&peer)?;
-        if holder.in_flight >= holder.room(self.unit) {
+        let is_alone = self.holders.len() == 1 && !self.is_shared;
+        let least = match is_alone && holder.sends && holder.place == 0 {
+            true => ALONE,
+            false => 0,
+        };
+        if holder.in_flight >= holder.room(self.unit).max(least) {
             return None;
         }
         let due = holder.due(self.unit, now);
@@ -526,6 +551,33 @@ mod tests {
         picker.gained(peer(1), &[0, 0, 77]);
         assert_eq!(picker.next(peer(1), ms(2)), Some(0));
         assert!(!picker.come(peer(1), Units::all(2), ms(3)), "other content");
+    }
+
+    #[test]
+    fn several_units_are_asked_at_once_of_the_only_one_who_has_it_as_soon_as_it_sends() {
+        let all = |picker: &mut Picker| {
+            picker.come(peer(1), Units::all(40), ms(0));
+            let first = picker.next(peer(1), ms(0));
+            assert!(first.is_some() && picker.next(peer(1), ms(0)).is_none());
+            picker.sends(peer(1));
+        };
+        let count =
+            |picker: &mut Picker| 1 + std::iter::from_fn(|| picker.next(peer(1), ms(40))).count();
+        let mut alone = picker(40);
+        all(&mut alone);
+        assert_eq!(count(&mut alone), 8);
+        let mut shared = picker(40);
+        shared.shared();
+        all(&mut shared);
+        assert_eq!(count(&mut shared), 1, "others fetch it too");
+        let mut waiting = picker(40);
+        all(&mut waiting);
+        waiting.placed(peer(1), 3);
+        assert_eq!(count(&mut waiting), 1, "others are served first");
+        let mut two = picker(40);
+        two.come(peer(2), Units::all(40), ms(0));
+        all(&mut two);
+        assert_eq!(count(&mut two), 1, "another has it");
     }
 
     #[test]

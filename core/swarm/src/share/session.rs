@@ -1,7 +1,11 @@
 //! A connection to a peer, over which units are asked for and come: [`Session`].
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -13,6 +17,7 @@ use tokio::{
 
 use super::{
     Hash, Outline,
+    object::lock,
     wire::{Answer, Ask, MAX_ANSWER, MAX_ASK, Told, Want},
 };
 use crate::frame::{self, FrameError};
@@ -21,6 +26,8 @@ use crate::frame::{self, FrameError};
 const LANES: usize = 2;
 /// Units that are asked for on one of them at once.
 const AHEAD: usize = 64;
+/// Contents of which a peer tells before anybody listens.
+const MAX_EARLY: usize = 8;
 /// How long a unit may take from the last; whoever makes us wait for a turn says that it is there meanwhile.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -52,6 +59,7 @@ struct Request {
     hash: Hash,
     unit: u32,
     len: usize,
+    begins: Option<oneshot::Sender<()>>,
     reply: oneshot::Sender<Result<Vec<u8>, NoUnit>>,
 }
 
@@ -66,7 +74,11 @@ pub(super) struct Session {
     connection: Connection,
     lanes: Vec<mpsc::Sender<Order>>,
     next: AtomicUsize,
+    /// Streams on which it tells of content.
+    early: Mutex<BTreeMap<Hash, Streams>>,
 }
+
+type Streams = (SendStream, RecvStream);
 
 impl Session {
     /// Lanes open with the first unit that is asked for.
@@ -81,6 +93,7 @@ impl Session {
             lanes: (0..LANES).map(lane).collect(),
             connection,
             next: AtomicUsize::new(0),
+            early: Mutex::default(),
         }
     }
 
@@ -92,13 +105,20 @@ impl Session {
         self.connection.close_reason().is_some() || self.lanes.iter().any(mpsc::Sender::is_closed)
     }
 
-    /// A unit of so many bytes, as the peer sends it.
-    pub(super) async fn unit(&self, hash: Hash, unit: u32, len: usize) -> Result<Vec<u8>, NoUnit> {
+    /// A unit of so many bytes, as the peer sends it; that it `begins` to is told, to whom that matters.
+    pub(super) async fn unit(
+        &self,
+        hash: Hash,
+        unit: u32,
+        len: usize,
+        begins: Option<oneshot::Sender<()>>,
+    ) -> Result<Vec<u8>, NoUnit> {
         let (reply, came) = oneshot::channel();
         let request = Request {
             hash,
             unit,
             len,
+            begins,
             reply,
         };
         let lane = self.next.fetch_add(1, Relaxed) % LANES;
@@ -116,10 +136,26 @@ impl Session {
         }
     }
 
-    /// The outline of content of so many bytes.
-    pub(super) async fn outline(&self, hash: Hash, size: u64) -> Result<Outline, NoOutline> {
+    /// The outline of content of so many bytes. What there is of it is asked for in the same breath, by `follow`, where
+    /// that will be wanted.
+    pub(super) async fn outline(
+        &self,
+        hash: Hash,
+        size: u64,
+        follow: Option<&Ask>,
+    ) -> Result<Outline, NoOutline> {
         let (mut send, mut recv) = self.open(&Ask::Outline { hash }).await?;
         let _ = send.finish();
+        let has_room = {
+            let early = lock(&self.early);
+            early.len() < MAX_EARLY && !early.contains_key(&hash)
+        };
+        if let Some(follow) = follow
+            && has_room
+            && let Ok(streams) = self.open(follow).await
+        {
+            lock(&self.early).insert(hash, streams);
+        }
         let described = timeout(PATIENCE, frame::read(&mut recv, MAX_ANSWER)).await;
         match described.map_err(|_| NoOutline::NotThere)?? {
             Some(Told::Object(described)) if described.size == size => {}
@@ -133,6 +169,15 @@ impl Session {
         }
         let outline = tokio::task::spawn_blocking(move || Outline::from_bytes(hash, size, &bytes));
         outline.await.ok().flatten().ok_or(NoOutline::Wrong)
+    }
+
+    /// The stream that was opened for it with its outline, or a new one.
+    pub(super) async fn follow(&self, hash: Hash, ask: &Ask) -> Result<Streams, FrameError> {
+        let early = lock(&self.early).remove(&hash);
+        match early {
+            Some(streams) => Ok(streams),
+            None => self.open(ask).await,
+        }
     }
 
     /// Opens a stream that is about something.
@@ -196,19 +241,28 @@ async fn ask(
 /// Takes the answers in the order of the questions.
 async fn take(mut recv: RecvStream, mut expected: mpsc::Receiver<Request>) {
     while let Some(request) = expected.recv().await {
-        let answer = timeout(PATIENCE, answer(&mut recv, request.len)).await;
+        let Request {
+            len, begins, reply, ..
+        } = request;
+        let answer = timeout(PATIENCE, answer(&mut recv, len, begins)).await;
         let Ok(Ok(answer)) = answer else {
-            let _ = request.reply.send(Err(NoUnit::Gone));
+            let _ = reply.send(Err(NoUnit::Gone));
             return;
         };
         // It may not be wanted any more.
-        let _ = request.reply.send(answer);
+        let _ = reply.send(answer);
     }
 }
 
-async fn answer(recv: &mut RecvStream, len: usize) -> Result<Result<Vec<u8>, NoUnit>, FrameError> {
+async fn answer(
+    recv: &mut RecvStream,
+    len: usize,
+    begins: Option<oneshot::Sender<()>>,
+) -> Result<Result<Vec<u8>, NoUnit>, FrameError> {
     match frame::read(recv, MAX_ANSWER).await? {
         Some(Answer::Unit { len: sent }) if sent as usize == len => {
+            // Whoever wanted to know may be gone.
+            let _ = begins.map(|begins| begins.send(()));
             let mut data = vec![0; len];
             recv.read_exact(&mut data).await?;
             Ok(Ok(data))
