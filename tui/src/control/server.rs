@@ -12,7 +12,7 @@ use axum::{
 };
 use peerway::{
     NodeSnapshot, PairAction, PathInfo, PathPolicy, PeerId, PeerSnapshot, RelaySnapshot,
-    SwarmSnapshot, Ticket,
+    SwarmSnapshot, Ticket, services::speed::MAX_DURATION,
 };
 use peerway_swarm::groups::Groups;
 use peerway_swarm::{search::Search, share::Sharing};
@@ -418,7 +418,13 @@ async fn speed(
     ConnectInfo(caller): ConnectInfo<Caller>,
     body: Result<Json<Speed>, JsonRejection>,
 ) -> Result<Response, Refusal> {
-    control.begin(Ask::Speed(understood(body)?), caller)
+    let ask: Speed = understood(body)?;
+    let most = operations::whole_ms(MAX_DURATION);
+    if ask.duration_ms.is_some_and(|ms| !(1..=most).contains(&ms)) {
+        let reason = format!("duration_ms is a number from 1 to {most}");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
+    }
+    control.begin(Ask::Speed(ask), caller)
 }
 
 async fn netcheck(

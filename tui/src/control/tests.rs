@@ -434,6 +434,14 @@ async fn what_is_no_request_of_ours_is_refused_in_one_line_of_json() {
         ("POST /v1/groups", "{\"name\":\"a\u{202e}b\"}", 400),
         (&format!("GET /v1/peers/{id}")[..], "", 404),
         ("POST /v1/peers", "{", 400),
+        (
+            "POST /v1/speed",
+            &format!(
+                "{{\"ticket\":\"{}\",\"duration_ms\":60001}}",
+                Ticket::from(id)
+            ),
+            400,
+        ),
         ("POST /v1/peers", r#"{"ticket":"PEERWAY1"}"#, 422),
         ("POST /v1/peers", r#"{"ticket":"x","more":1}"#, 422),
         ("POST /v1/peers", &long, 413),

@@ -241,7 +241,7 @@ async fn a_program_asks_a_peers_node_through_its_own_over_one_link() {
     drop(one.unwrap().unwrap());
     let refused = through.measure_nat().await.unwrap_err();
     assert!(matches!(refused, ControlError::Forbidden(_)), "{refused:?}");
-    drop((events, _snapshots));
+    drop((events, past, _snapshots));
     let none = timeout(PATIENCE, seen.wait_for(|seen| links(seen) == 0)).await;
     drop(none.unwrap().unwrap());
 }
