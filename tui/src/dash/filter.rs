@@ -8,7 +8,8 @@ mod field;
 mod read;
 
 pub(in crate::dash) use self::facts::{
-    of_content, of_event, of_fellow, of_member, of_pair, of_peer, of_post,
+    of_content, of_event, of_fellow, of_flow, of_member, of_pair, of_peer, of_post, of_server,
+    of_transfer,
 };
 pub(crate) use self::{
     facts::Plain,

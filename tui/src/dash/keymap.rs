@@ -3,7 +3,9 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use peerway::PathPolicy;
 
-use super::{NetworkRequest, look::Glyphs, map::Toward, sort::Column, strip::Scrub, tabs::View};
+use super::{
+    NetworkRequest, look::Glyphs, map::Toward, sort::Column, speed::Turn, strip::Scrub, tabs::View,
+};
 
 /// What has the keyboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +133,8 @@ pub(super) enum Action {
     Share,
     SortBy(Column),
     SortMenu,
+    /// How fast a recording is played.
+    Speed(Turn),
     Suspend,
     ToggleMask,
     /// The charts by rate or by its logarithm.
@@ -292,6 +296,7 @@ impl Group {
             | Action::Share
             | Action::SortBy(_)
             | Action::SortMenu
+            | Action::Speed(_)
             | Action::ToggleMask
             | Action::ToggleScale
             | Action::ToggleTree
@@ -616,9 +621,11 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[key(KeyCode::PageUp)], MOVING, Action::Move(Step::PageUp), Some("a page up"), None),
     bind(TAB, PANELS, Action::NextPanel, Some("the next panel; in a view of one panel, the next view"), Some("next panel")),
     bind(&[char('c')], LIST_BUT_PAGE, Action::Connect, Some("connect: paste a ticket or an id"), Some("connect")),
-    bind(&[char('/')], &[C::Map, C::Events], Action::Filter, None, Some("filter")),
+    bind(&[char('/')], &[C::Map, C::Events, C::Flows, C::Transfers, C::Exposed], Action::Filter, None, Some("filter")),
     bind(BACK_TAB, PANELS, Action::PreviousPanel, Some("the panel or view before"), None),
     bind(&[char('f'), char(' ')], LIST_BUT_PAGE, Action::Freeze, Some("freeze the screen, or let it run again"), Some("freeze")),
+    bind(&[char('>')], PANELS, Action::Speed(Turn::Faster), Some("play a recording faster, up to sixty times"), Some("faster")),
+    bind(&[char('<')], PANELS, Action::Speed(Turn::Slower), Some("and slower again"), Some("slower")),
     bind(&[char('p')], ON_PEER, Action::Ask(Ask::Ping), Some("ping it five times"), Some("ping")),
     bind(&[char('P')], ON_PEER, Action::Ask(Ask::UntilDirect), Some("ping it until it is direct"), None),
     bind(&[char('R')], ON_PEER, Action::Ask(Ask::Retry), Some("look for a direct path now"), Some("retry direct")),

@@ -34,7 +34,7 @@ use super::{
 use crate::{ServiceChange, TransferOrder, kept::State, printable::printable};
 
 /// How long a notice stays.
-const NOTICE_TIME: Duration = Duration::from_secs(5);
+pub(super) const NOTICE_TIME: Duration = Duration::from_secs(5);
 
 pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> {
     let mut effects = Vec::new();
@@ -45,6 +45,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             Msg::Resize(..) | Msg::Sample(_) | Msg::Swarm(_) | Msg::Commons(_)
         );
     let before = (model.cursor, model.sort);
+    model.pass(now);
     match msg {
         // Who does not see what a key would do does not do it.
         Msg::Key(key) if is_unseen(model) => leave(model, &key, &mut effects),
@@ -103,6 +104,8 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             warn(model, text, Role::Bad, now);
         }
         Msg::NoShell => warn(model, no_shell(model), Role::Warn, now),
+        // What it says is in the time that it comes at.
+        Msg::Second => {}
         Msg::Outage(outage) => model.lose(outage),
         Msg::Stopped => {
             model.dirty |= !model.stopped;
@@ -188,7 +191,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
         Action::Expand => model.expanded = !model.expanded,
         Action::Filter => write_filter(model),
         Action::Follow => scrub::leave(model),
-        Action::Freeze => model.toggle_frozen(),
+        Action::Freeze => model.toggle_frozen(now),
         Action::Help => {
             model.overlay = match model.overlay {
                 Some(Overlay::Help { .. }) => None,
@@ -221,6 +224,10 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
         }
         Action::Scrub(way) => scrub::scrub(model, way),
         Action::Share => model.overlay = Some(Overlay::Share),
+        Action::Speed(way) => {
+            model.speed = model.speed.changed(way);
+            effects.push(Effect::Play(model.speed));
+        }
         Action::SortBy(column) => {
             model.overlay = None;
             sort_by(model, column, None, now);

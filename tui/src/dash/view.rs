@@ -30,6 +30,7 @@ mod tabs;
 mod throughput;
 mod transfers;
 mod typing;
+mod ways;
 
 use ratatui::{
     Frame,

@@ -199,7 +199,12 @@ fn mode(model: &Model) -> Line<'static> {
     if model.masked {
         spans.push(Span::styled("MASKED ", model.look.style(Role::Warn)));
     }
-    if model.screen.width >= 100 && !model.stopped && !model.replay {
+    let wide = model.screen.width >= 100;
+    if wide && model.is_frozen() {
+        let at = format::clock(model.data().snapshot.at_ms, model.utc_offset_s);
+        let text = format!("as it was at {at}  ");
+        spans.push(Span::styled(text, model.look.style(Role::Dim)));
+    } else if wide && !model.stopped && !model.replay {
         let whose = if model.owns_node {
             "this window runs the node  "
         } else {
@@ -207,15 +212,15 @@ fn mode(model: &Model) -> Line<'static> {
         };
         spans.push(Span::styled(whose, model.look.style(Role::Dim)));
     }
-    let (text, role) = if model.is_frozen() {
-        let at = format::clock(model.data().snapshot.at_ms, model.utc_offset_s);
-        (format!("FROZEN {at} "), Role::Warn)
+    let (text, role) = if let Some(lasts) = model.frozen_for() {
+        (format!("FROZEN {} ", format::lasting(lasts)), Role::Warn)
     } else if model.stopped {
         ("STOPPED ".to_owned(), Role::Bad)
     } else if model.outage.is_some() {
         ("LOST ".to_owned(), Role::Bad)
     } else if model.replay {
-        ("REPLAY ".to_owned(), Role::Info)
+        let times = model.look.glyphs.times;
+        (format!("REPLAY {}{times} ", model.speed), Role::Info)
     } else {
         ("LIVE ".to_owned(), Role::Good)
     };

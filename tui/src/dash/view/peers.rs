@@ -343,6 +343,10 @@ fn cell(
         text.filter(|_| kind.is_reached())
             .unwrap_or_else(|| glyphs.none.to_owned())
     };
+    let ping = model.pings.of(peer.id).filter(|_| column == Column::Path);
+    if let Some(ping) = ping {
+        return ping.strip(&look, usize::from(width));
+    }
     let text = match column {
         Column::State => {
             let marker = if selected { glyphs.cursor } else { " " };
