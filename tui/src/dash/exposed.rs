@@ -23,7 +23,7 @@ pub(super) fn all(data: &Data) -> &[Served] {
 
 /// Those that the filter lets through.
 pub(super) fn listed(model: &Model) -> Vec<&Served> {
-    let rule = &model.flow_filter;
+    let rule = &model.filters.flows;
     let shows = |it: &&Served| rule.is_empty() || rule.shows(&filter::of_server(it, model));
     all(model.data()).iter().filter(shows).collect()
 }

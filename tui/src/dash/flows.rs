@@ -9,7 +9,7 @@ use super::{filter, model::Model, tabs::View};
 /// Those that are listed: in the view of flows what its filter lets through, and elsewhere all.
 pub(super) fn listed(model: &Model) -> Vec<(&PeerSnapshot, &FlowSnapshot)> {
     let mut flows = flows(&model.data().snapshot);
-    let (rule, words) = (&model.flow_filter, model.words());
+    let (rule, words) = (&model.filters.flows, model.words());
     if model.view == View::Flows && !rule.is_empty() {
         flows.retain(|(peer, flow)| rule.shows(&filter::of_flow(peer, flow, &words)));
     }

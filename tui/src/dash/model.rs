@@ -30,7 +30,7 @@ use super::{
     contents,
     diagnoses::{self, Jump},
     exposed,
-    filter::{self, About, Filter},
+    filter::{self, About, Filter, Filters},
     flows::{self, has_flows},
     group, joined,
     keymap::{Action, Chord, Context},
@@ -112,27 +112,19 @@ pub(super) struct Model {
     pub(super) as_tree: bool,
     pub(super) columns: Option<Columns>,
     pub(super) sort: Sort,
-    /// Of peers, of events, and of groups.
-    pub(super) filter: Filter,
-    pub(super) event_filter: Filter,
-    pub(super) group_filter: Filter,
-    /// Of all that the view of flows lists.
-    pub(super) flow_filter: Filter,
+    pub(super) filters: Filters,
     /// What is shared and fetched: the rows that are shown, as positions in what is told, and the selected one.
     pub(super) share_rows: Vec<usize>,
     pub(super) shares: List,
     pub(super) share: Option<Hash>,
     pub(super) share_sort: Sort,
-    pub(super) share_filter: Filter,
     /// With whom that one is exchanged.
     pub(super) holders: List,
     /// Groups that were joined, and who and what is in the selected one.
     pub(super) groups: List,
     pub(super) group: Option<String>,
     pub(super) fellows: List,
-    pub(super) joined_filter: Filter,
     pub(super) posts: List,
-    pub(super) post_filter: Filter,
     /// How many posts there were of each group when it was told that they are read.
     pub(super) read: BTreeMap<String, usize>,
     pub(super) window: Window,
@@ -219,22 +211,16 @@ impl Model {
             as_tree: false,
             columns: options.columns.clone(),
             sort: Sort::default(),
-            filter: Filter::default(),
-            event_filter: Filter::default(),
-            group_filter: Filter::default(),
-            flow_filter: Filter::default(),
+            filters: Filters::default(),
             share_rows: Vec::new(),
             shares: List::default(),
             share: None,
             share_sort: Sort::default(),
-            share_filter: Filter::default(),
             holders: List::default(),
             groups: List::default(),
             group: None,
             fellows: List::default(),
-            joined_filter: Filter::default(),
             posts: List::default(),
-            post_filter: Filter::default(),
             read: BTreeMap::new(),
             window: Window::default(),
             scale: Scale::default(),
@@ -504,7 +490,7 @@ impl Model {
     }
 
     fn lists(&self, event: &Event) -> bool {
-        let rule = &self.event_filter;
+        let rule = &self.filters.events;
         self.level.shows(&event.kind)
             && self.page.is_none_or(|id| event.kind.peer() == Some(id))
             && (rule.is_empty() || rule.shows(&filter::of_event(event, &self.words())))
@@ -656,15 +642,7 @@ impl Model {
     }
 
     pub(super) fn filter_of(&mut self, about: About) -> &mut Filter {
-        match about {
-            About::Peers => &mut self.filter,
-            About::Events => &mut self.event_filter,
-            About::Groups => &mut self.group_filter,
-            About::Shares => &mut self.share_filter,
-            About::Members => &mut self.joined_filter,
-            About::Posts => &mut self.post_filter,
-            About::Flows => &mut self.flow_filter,
-        }
+        self.filters.of(about)
     }
 }
 

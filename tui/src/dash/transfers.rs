@@ -28,7 +28,7 @@ pub(super) fn all(data: &Data) -> &[Transfer] {
 
 /// Those that the filter lets through.
 pub(super) fn listed(model: &Model) -> Vec<&Transfer> {
-    let rule = &model.flow_filter;
+    let rule = &model.filters.flows;
     let shows = |it: &&Transfer| rule.is_empty() || rule.shows(&filter::of_transfer(it, model));
     all(model.data()).iter().filter(shows).collect()
 }

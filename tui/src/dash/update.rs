@@ -232,13 +232,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
             model.overlay = None;
             sort_by(model, column, None, now);
         }
-        Action::SortMenu => {
-            let by = model.sorted_by().by;
-            let at = model.sort_columns().iter().position(|it| *it == by);
-            model.overlay = Some(Overlay::Sort {
-                at: at.unwrap_or_default(),
-            });
-        }
+        Action::SortMenu => list_columns(model),
         Action::Suspend => effects.push(Effect::Suspend),
         Action::ToggleMask => model.masked = !model.masked,
         Action::ToggleScale => model.scale = model.scale.other(),
@@ -254,6 +248,15 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
             };
         }
     }
+}
+
+/// To sort by one of them; the cursor is on the present one.
+fn list_columns(model: &mut Model) {
+    let by = model.sorted_by().by;
+    let at = model.sort_columns().iter().position(|it| *it == by);
+    model.overlay = Some(Overlay::Sort {
+        at: at.unwrap_or_default(),
+    });
 }
 
 /// In its view, where whoever asks for it is then.
@@ -415,8 +418,8 @@ fn back(model: &mut Model) {
         Some(_) => {}
         None if model.moment.is_some() => scrub::leave(model),
         // That of the table is kept for who comes back to it.
-        None if model.focus == Panel::Events && !model.event_filter.is_empty() => {
-            model.event_filter = Filter::default();
+        None if model.focus == Panel::Events && !model.filters.events.is_empty() => {
+            model.filters.events = Filter::default();
         }
         None if model.page.is_some() => model.go_to(View::Peers),
         None if !model.filter_of(model.about()).is_empty() => {

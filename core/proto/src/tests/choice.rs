@@ -80,13 +80,12 @@ fn a_pair_tells_both_of_its_ends_its_place_and_when_it_was_asked_last() {
     let mut world = dual();
     world.run(ms(1000));
     let pairs = pairs(&world, 0);
-    let ranks: Vec<_> = pairs.iter().filter_map(|pair| pair.rank).collect();
+    let mut ranks: Vec<_> = pairs.iter().filter_map(|pair| pair.rank).collect();
     let answering = pairs.iter().filter(|pair| pair.rtt.is_some()).count();
     let all: Vec<u32> = (1..).take(answering).collect();
     assert!(answering >= 2, "{pairs:?}");
-    let mut sorted = ranks.clone();
-    sorted.sort_unstable();
-    assert_eq!(sorted, all, "{pairs:?}");
+    ranks.sort_unstable();
+    assert_eq!(ranks, all, "{pairs:?}");
     for pair in pairs.iter().filter(|pair| pair.rtt.is_some()) {
         let local = pair.local.unwrap();
         assert_eq!(local.is_ipv4(), pair.remote.is_ipv4(), "{pair:?}");

@@ -32,7 +32,7 @@ pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if listed.peek().is_none() {
         let text = if model.data().events.is_empty() {
             " nothing has happened since this window was opened"
-        } else if !model.event_filter.is_empty() {
+        } else if !model.filters.events.is_empty() {
             " no event matches the filter; Esc clears it"
         } else if model.level == Level::All {
             " nothing has happened to this peer since this window was opened"
@@ -159,8 +159,8 @@ fn state(model: &Model) -> String {
     if model.level != Level::All {
         parts.push(format!("level: {}", model.level.word()));
     }
-    if !model.event_filter.is_empty() {
-        parts.push(format!("filter: {}", model.event_filter.text()));
+    if !model.filters.events.is_empty() {
+        parts.push(format!("filter: {}", model.filters.events.text()));
     }
     if model.wraps {
         parts.push("wrapped".to_owned());

@@ -135,11 +135,11 @@ pub(super) fn title(model: &Model, what: &str, (shown, all): (usize, usize)) -> 
 
 /// What stands at the right of a title, and the filter, as far as there is room.
 pub(super) fn order(model: &Model, what: &str, area: Rect, title: &str) -> String {
-    if model.flow_filter.is_empty() {
+    if model.filters.flows.is_empty() {
         return what.to_owned();
     }
     let glyphs = model.look.glyphs;
-    let filter = format!("filter: {}", printable(model.flow_filter.text()));
+    let filter = format!("filter: {}", printable(model.filters.flows.text()));
     let text = match what {
         "" => filter,
         what => format!("{what} {} {filter}", glyphs.dot),
