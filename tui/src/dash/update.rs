@@ -236,7 +236,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
         Action::Suspend => effects.push(Effect::Suspend),
         Action::ToggleMask => model.masked = !model.masked,
         Action::ToggleScale => model.scale = model.scale.other(),
-        Action::ToggleTree => model.as_tree = !model.as_tree,
+        Action::ToggleTree => toggle_tree(model, now),
         Action::Toward(toward) => go_toward(model, toward),
         Action::View(view) => model.go_to(view),
         Action::Wrap => model.wraps = !model.wraps,
@@ -248,6 +248,14 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
             };
         }
     }
+}
+
+fn toggle_tree(model: &mut Model, now: Duration) {
+    if model.view == View::Map && !model.may_have_rings() {
+        let text = "there is no room for rings here: they need a larger terminal, or e";
+        return notify(model, text.to_owned(), Role::Info, now);
+    }
+    model.as_tree = !model.as_tree;
 }
 
 /// To sort by one of them; the cursor is on the present one.

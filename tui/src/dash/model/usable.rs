@@ -1,8 +1,8 @@
 //! Which keys would do something here and now.
 
 use crate::dash::{
-    contents, exposed, flows, group, joined, keymap::Action, layout::Panel, model::Model, scrub,
-    transfers,
+    contents, exposed, flows, group, joined, keymap::Action, layout::Panel, map::Toward,
+    model::Model, scrub, transfers, view::has_room_for_rings,
 };
 
 impl Model {
@@ -29,9 +29,21 @@ impl Model {
         let is_in_vain = matches!(action, Action::Scrub(_)) && !scrub::has_history(self)
             || is_asked(action) && self.replay
             || matches!(action, Action::Speed(_)) && !self.replay
+            || matches!(action, Action::Toward(Toward::Left | Toward::Right)) && !self.has_rings()
+            || action == Action::ToggleTree && !self.may_have_rings()
             || action == Action::Tunnel && self.focus == Panel::Exposed
             || is_of_row && self.overlay.is_none() && self.is_empty();
         !is_in_vain
+    }
+
+    fn has_rings(&self) -> bool {
+        !self.as_tree && self.may_have_rings()
+    }
+
+    /// Whether the map has room for rings.
+    pub(in crate::dash) fn may_have_rings(&self) -> bool {
+        let map = self.areas(self.screen).and_then(|areas| areas.map);
+        map.is_some_and(has_room_for_rings)
     }
 
     /// Whether what has the focus lists nothing.

@@ -27,20 +27,38 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Op
         return;
     };
     let name = model.words().name(&peer.id);
-    let mut lines = reason(model, peer);
+    let reason = reason(model, peer);
+    let width = room.map_or(WIDTH, |room| room.width).min(body.width);
+    let space = room.map_or(body.height, |room| room.height);
+    let needed = height(&wrapped(reason.clone()), width.saturating_sub(4));
+    let is_short = needed > space.saturating_sub(2);
+    let mut lines = if is_short { help_first(reason) } else { reason };
     if let Some(phases) = phases(model, peer) {
         lines.extend([Line::default(), phases]);
     }
     lines.push(Line::default());
     lines.extend(facts(model, peer));
     let title = format!("{name} {} j k next peer, Esc closes", model.look.glyphs.dot);
-    let text = Paragraph::new(lines).wrap(Wrap { trim: false });
+    let text = wrapped(lines);
     let (within, size) = match room {
         Some(room) => (room, (room.width, room.height)),
         None => (body, (WIDTH, height(&text, WIDTH - 4) + 2)),
     };
     let inside = popup(model, frame, within, size, &title);
     frame.render_widget(text, inside);
+}
+
+fn wrapped(lines: Vec<Line<'static>>) -> Paragraph<'static> {
+    Paragraph::new(lines).wrap(Wrap { trim: false })
+}
+
+/// A small screen has room for the cause and for what would help, which come before all that explains them.
+fn help_first(mut reason: Vec<Line<'static>>) -> Vec<Line<'static>> {
+    if reason.len() > 2 {
+        let paragraph = reason.remove(1);
+        reason.push(paragraph);
+    }
+    reason
 }
 
 /// The rows that a text takes in so many columns, up to what is kept for details.

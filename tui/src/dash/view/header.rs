@@ -18,7 +18,7 @@ use super::{
 use crate::dash::{
     format,
     history::Rate,
-    keymap::{self, Binding, Context, Key},
+    keymap::{self, Action, Binding, Context, Key},
     look::Role,
     model::{Model, Overlay},
     prompt,
@@ -143,6 +143,11 @@ fn hints(model: &Model, context: Context, room: usize) -> Vec<(&'static Binding,
         .filter(|(binding, _)| model.has_use_for(binding.action))
         .filter_map(|(binding, word)| {
             let key = model.keys.within(binding, context).next()?;
+            let word = match binding.action {
+                Action::NextPanel if model.panels().len() < 2 => "next view",
+                Action::ToggleTree if model.as_tree => "rings",
+                _ => word,
+            };
             Some((
                 binding,
                 format!(" {}", key.label(glyphs)),

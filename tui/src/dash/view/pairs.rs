@@ -54,9 +54,12 @@ pub(super) fn pairs(model: &Model, peer: &PeerSnapshot, frame: &mut Frame<'_>, a
     let inside = block.inner(area);
     frame.render_widget(block, area);
     if peer.pairs.is_empty() {
-        let text = " no address of this peer is being probed";
-        frame.render_widget(Line::styled(text, model.look.style(Role::Dim)), inside);
-        return;
+        return table::say(
+            model,
+            frame,
+            inside,
+            &["no address of this peer is being probed"],
+        );
     }
     let columns = table::fitting(COLUMNS, area.width);
     let height = usize::from(inside.height.saturating_sub(1));
