@@ -3,6 +3,7 @@
 mod absent;
 mod commons;
 mod data;
+mod origin;
 mod overlay;
 mod usable;
 
@@ -22,6 +23,7 @@ use crate::{Commons, printable::printable};
 use absent::Table;
 pub(super) use data::Data;
 use data::Still;
+use origin::Origin;
 pub(super) use overlay::{Notice, Overlay};
 
 use super::{
@@ -78,6 +80,7 @@ pub(super) struct Model {
     pub(super) view: View,
     /// Whose page is open in the peers view.
     pub(super) page: Option<PeerId>,
+    origin: Option<Origin>,
     /// What the history of that page shows, milliseconds since the Unix epoch, if not now.
     pub(super) moment: Option<u64>,
     pub(super) focus: Panel,
@@ -188,6 +191,7 @@ impl Model {
             still: None,
             view: View::default(),
             page: None,
+            origin: None,
             moment: None,
             focus: Panel::Peers,
             expanded: false,
@@ -462,6 +466,7 @@ impl Model {
     pub(super) fn go_to(&mut self, view: View) {
         self.view = view;
         self.page = None;
+        self.origin = None;
         self.moment = None;
         self.stranger = None;
         self.expanded = false;
@@ -471,8 +476,9 @@ impl Model {
     /// Opens the selected peer's page, if a peer is selected.
     pub(super) fn open_page(&mut self) {
         if let Some(peer) = self.selected {
+            let origin = self.take_origin();
             self.go_to(View::Peers);
-            self.page = Some(peer);
+            (self.page, self.origin) = (Some(peer), origin);
             self.focus = Panel::Page;
             self.events = List::default();
         }

@@ -429,7 +429,7 @@ fn back(model: &mut Model) {
         None if model.focus == Panel::Events && !model.filters.events.is_empty() => {
             model.filters.events = Filter::default();
         }
-        None if model.page.is_some() => model.go_to(View::Peers),
+        None if model.page.is_some() => model.close_page(),
         None if !model.filter_of(model.about()).is_empty() => {
             *model.filter_of(model.about()) = Filter::default();
         }

@@ -14,6 +14,8 @@ impl Model {
             Some("a recording: nothing is asked of its node")
         } else if !self.replay && matches!(action, Action::Speed(_)) {
             Some("no recording: what is live goes neither faster nor slower")
+        } else if self.stopped && matches!(action, Action::Speed(_)) {
+            Some("the recording ends here")
         } else {
             None
         }
@@ -28,7 +30,7 @@ impl Model {
         ) || is_of_transfers(action);
         let is_in_vain = matches!(action, Action::Scrub(_)) && !scrub::has_history(self)
             || is_asked(action) && self.replay
-            || matches!(action, Action::Speed(_)) && !self.replay
+            || matches!(action, Action::Speed(_)) && (!self.replay || self.stopped)
             || matches!(action, Action::Toward(Toward::Left | Toward::Right)) && !self.has_rings()
             || action == Action::ToggleTree && !self.may_have_rings()
             || action == Action::Tunnel && self.focus == Panel::Exposed

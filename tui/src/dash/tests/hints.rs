@@ -4,10 +4,10 @@ use crossterm::event::KeyCode;
 use serde_json::json;
 
 use super::{
-    fixtures::{Desk, node},
+    fixtures::{Desk, Row, node, options, twelve},
     screens::first,
 };
-use crate::dash::layout::Panel;
+use crate::dash::{layout::Panel, msg::Msg, tabs::View};
 
 fn footer(desk: &mut Desk, (width, height): (u16, u16)) -> String {
     let screen = desk.screen(width, height);
@@ -152,4 +152,79 @@ fn every_column_to_sort_by_can_be_seen_while_it_is_chosen() {
     assert!(desk.screen(40, 10).contains("age"));
     desk.key(KeyCode::Enter);
     assert_eq!(desk.model.sort.by.word(), "age");
+}
+
+#[test]
+fn below_the_table_no_sentence_is_cut_off_and_what_would_help_is_told_first_where_room_is_short() {
+    for (width, height) in [(60, 20), (80, 32), (120, 40), (200, 50)] {
+        let mut desk = Desk::plain(&node(twelve().into_iter().take(6).collect()));
+        desk.screen(width, height);
+        desk.type_in("2jjj");
+        let screen = desk.screen(width, height);
+        assert!(
+            screen.contains("→ Switch on UPnP or PCP in either"),
+            "{screen}"
+        );
+        let begun = screen
+            .lines()
+            .find(|line| line.contains("Both routers give"));
+        assert!(begun.is_none_or(|line| line.contains(" │")), "{screen}");
+    }
+}
+
+#[test]
+fn an_axis_in_the_only_row_above_it_has_no_number_but_its_own() {
+    let row = Row {
+        state: "direct",
+        path: Some("192.0.2.9:5000"),
+        why: Some("punched"),
+        rates: (38_000, 120_000_000),
+        ..Row::OFFLINE
+    };
+    let mut desk = Desk::busy(vec![row.to_value()], &options());
+    let screen = desk.screen(120, 40);
+    let axis = screen.lines().find(|line| line.contains('┼')).unwrap();
+    let (label, _) = axis.split_once('┼').unwrap();
+    assert_eq!(label.trim_matches(|c| "\"│ ".contains(c)), "0", "{screen}");
+}
+
+#[test]
+fn esc_on_a_page_leads_back_to_where_it_was_opened_and_to_what_was_selected_there() {
+    let mut desk = first(12);
+    desk.screen(120, 40);
+    for (keys, view, focus) in [
+        ("5j\n", View::Map, Panel::Map),
+        ("4j\n\n", View::Flows, Panel::Flows),
+        ("6jj\n", View::Events, Panel::Events),
+        ("2j\n", View::Peers, Panel::Peers),
+        // From one page to the next there is no step.
+        ("4\n\n]]", View::Flows, Panel::Flows),
+    ] {
+        desk.type_in(keys);
+        assert!(desk.model.page.is_some(), "{keys:?}");
+        while desk.model.page.is_some() {
+            desk.key(KeyCode::Esc);
+        }
+        assert_eq!(
+            (desk.model.view, desk.model.focus),
+            (view, focus),
+            "{keys:?}"
+        );
+    }
+    // However many events have come meanwhile.
+    desk.type_in("6jj");
+    let event = desk.model.listed_events().nth(2).cloned();
+    desk.type_in("\n");
+    let newest = desk.model.data().events.back().cloned().unwrap();
+    desk.send(Msg::Event(newest));
+    while desk.model.page.is_some() {
+        desk.key(KeyCode::Esc);
+    }
+    assert_eq!(
+        desk.model
+            .listed_events()
+            .nth(desk.model.events.at)
+            .cloned(),
+        event
+    );
 }

@@ -254,6 +254,13 @@ fn a_recording_says_how_fast_it_is_played_and_only_one_has_keys_for_that() {
         assert!(screen.contains(part), "{part}:\n{screen}");
     }
     assert_eq!(said(desk.type_in("<")), "2");
+    desk.send(Msg::Stopped);
+    let ended = desk.screen(120, 40);
+    assert!(
+        ended.contains("REPLAY ENDED") && !ended.contains("faster"),
+        "{ended}"
+    );
+    assert_eq!(desk.type_in(">"), []);
     let mut desk = Desk::twelve(&options());
     assert!(!desk.screen(200, 50).contains("faster"));
     assert_eq!(desk.type_in(">"), []);

@@ -27,12 +27,10 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Op
         return;
     };
     let name = model.words().name(&peer.id);
-    let reason = reason(model, peer);
     let width = room.map_or(WIDTH, |room| room.width).min(body.width);
     let space = room.map_or(body.height, |room| room.height);
-    let needed = height(&wrapped(reason.clone()), width.saturating_sub(4));
-    let is_short = needed > space.saturating_sub(2);
-    let mut lines = if is_short { help_first(reason) } else { reason };
+    let inside = (width.saturating_sub(4), space.saturating_sub(2));
+    let mut lines = reason_within(model, peer, inside);
     if let Some(phases) = phases(model, peer) {
         lines.extend([Line::default(), phases]);
     }
@@ -52,9 +50,14 @@ fn wrapped(lines: Vec<Line<'static>>) -> Paragraph<'static> {
     Paragraph::new(lines).wrap(Wrap { trim: false })
 }
 
-/// A small screen has room for the cause and for what would help, which come before all that explains them.
-fn help_first(mut reason: Vec<Line<'static>>) -> Vec<Line<'static>> {
-    if reason.len() > 2 {
+/// The same in so many columns and rows. Where these do not suffice, what would help comes before all that explains it.
+pub(super) fn reason_within(
+    model: &Model,
+    peer: &PeerSnapshot,
+    (width, rows): (u16, u16),
+) -> Vec<Line<'static>> {
+    let mut reason = reason(model, peer);
+    if reason.len() > 2 && height(&wrapped(reason.clone()), width) > rows {
         let paragraph = reason.remove(1);
         reason.push(paragraph);
     }

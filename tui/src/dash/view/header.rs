@@ -219,6 +219,8 @@ fn mode(model: &Model) -> Line<'static> {
     }
     let (text, role) = if let Some(lasts) = model.frozen_for() {
         (format!("FROZEN {} ", format::lasting(lasts)), Role::Warn)
+    } else if model.stopped && model.replay {
+        ("REPLAY ENDED ".to_owned(), Role::Info)
     } else if model.stopped {
         ("STOPPED ".to_owned(), Role::Bad)
     } else if model.outage.is_some() {
