@@ -32,11 +32,13 @@ mod ordering;
 mod own;
 mod pace;
 mod palette;
+mod pings;
 mod prompt;
 mod record;
 mod scrub;
 mod shell;
 mod sort;
+mod speed;
 mod stack;
 mod strip;
 mod tabs;
@@ -74,6 +76,7 @@ pub use own::Mistake;
 pub use palette::Palette;
 pub use record::{Recorded, Recording, ReplayError};
 pub use shell::run;
+pub use speed::{Played, Speed};
 pub use theme::Theme;
 
 /// The node as the dashboard sees it.
@@ -128,6 +131,8 @@ pub enum Command {
     },
     /// What was said in this group so far counts as read.
     HaveRead(String),
+    /// Play the recording at this speed from now on.
+    Play(Speed),
     /// Something about the network around the node; the error is one line that says what to do.
     Network {
         request: NetworkRequest,

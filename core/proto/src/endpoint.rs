@@ -303,7 +303,7 @@ impl Machine {
             ending: peer.is_ending(),
             probes_sent,
             probes_answered,
-            pairs: peer.pairs(now),
+            pairs: peer.pairs(&self.local, now),
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use super::timing::LOW_TTL;
 use crate::{
-    Access, NatBehavior, NatReport, PeerId, RelayUrl,
+    Access, NatBehavior, NatReport, PairKind, PeerId, RelayUrl,
     addr::{Families, LocalAddr, Nat64, ProbeContext, Scope, canonical},
     wire::candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
 };
@@ -141,6 +141,40 @@ impl Local {
     pub fn may_be_reached(&self) -> bool {
         let is_global = |addr: SocketAddr| Scope::of(addr.ip()) == Scope::Global;
         self.bound.is_some() || self.hosts().into_iter().any(is_global)
+    }
+
+    /// Our end of what goes to `remote` from the endpoint's own socket, as far as that is known: the address in its network, or else the
+    /// one that relays see, if it is the same for all destinations, or the only one that we have.
+    pub(crate) fn end(&self, remote: SocketAddr) -> Option<(SocketAddr, PairKind)> {
+        let is_v4 = canonical(remote).is_ipv4();
+        let of_family = |addr: &SocketAddr| addr.is_ipv4() == is_v4;
+        let hosts = self.hosts();
+        let near = self
+            .interfaces
+            .iter()
+            .find(|it| it.shares_prefix(canonical(remote).ip()));
+        let near = near.and_then(|it| hosts.iter().find(|addr| addr.ip() == it.ip));
+        if let Some(addr) = near {
+            return Some((*addr, PairKind::Host));
+        }
+        let keeps_port = !is_v4 || self.nat.mapping == NatBehavior::EndpointIndependent;
+        if let Some(addr) = self.public(is_v4).filter(|_| keeps_port) {
+            let kind = if hosts.contains(&addr) {
+                PairKind::Host
+            } else if self.mapped == Some(addr) {
+                PairKind::Mapped
+            } else {
+                PairKind::Reflexive
+            };
+            return Some((addr, kind));
+        }
+        let leaves = |addr: &SocketAddr| {
+            let scope = Scope::of(addr.ip());
+            scope == Scope::Global || is_v4 && scope.is_local()
+        };
+        let mut leaving = hosts.iter().filter(|addr| of_family(addr) && leaves(addr));
+        let only = leaving.next().filter(|_| leaving.next().is_none());
+        only.map(|addr| (*addr, PairKind::Host))
     }
 
     /// Our address as relays see it; without one, as strangers do who agree.

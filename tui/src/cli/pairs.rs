@@ -53,7 +53,10 @@ fn list(globals: &Globals, pairs: &[CandidatePair]) -> Result<(), Failure> {
 }
 
 fn text(pairs: &[CandidatePair]) -> String {
-    let head = ["ADDRESS", "KIND", "STATE", "RTT", "PROBES", "HEARD"];
+    let head = [
+        "ADDRESS", "KIND", "STATE", "RTT", "PROBES", "HEARD", "SCORE", "LAST", "FROM",
+    ];
+    let none = || "-".to_owned();
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(pairs.iter().map(|pair| {
         let forced = if pair.forced { " [forced]" } else { "" };
@@ -61,9 +64,12 @@ fn text(pairs: &[CandidatePair]) -> String {
             address(pair),
             pair.kind.to_string(),
             format!("{}{forced}", pair.state),
-            pair.rtt.map_or_else(|| "-".to_owned(), format::rtt),
-            pair.sent.to_string(),
+            pair.rtt.map_or_else(none, format::rtt),
+            format::answered(pair.answered, pair.sent),
             pair.heard.to_string(),
+            pair.rank.map_or_else(none, |rank| rank.to_string()),
+            pair.last.map_or_else(none, format::span),
+            pair.local.map_or_else(none, |addr| addr.to_string()),
         ]
     }));
     out::aligned(&rows).join("\n")
@@ -98,8 +104,9 @@ mod tests {
 
     fn pair(remote: &str, kind: &str, forced: bool) -> CandidatePair {
         serde_json::from_value(serde_json::json!({
-            "remote": remote, "kind": kind, "state": "used", "rtt_ms": 12.5, "sent": 4, "heard": 3,
-            "next_ms": null, "forced": forced,
+            "remote": remote, "kind": kind, "state": "used", "rtt_ms": 12.5, "sent": 4, "answered": 1,
+            "heard": 3, "next_ms": null, "last_ms": 2400, "rank": 1, "local": "192.0.2.7:41641",
+            "local_kind": "reflexive", "forced": forced,
         }))
         .unwrap()
     }
@@ -127,9 +134,9 @@ mod tests {
         assert_eq!(
             text(&pairs),
             "\
-ADDRESS                  KIND  STATE            RTT    PROBES  HEARD
-192.0.2.1:5000           host  in use [forced]  12 ms  4       3
-tcp://[2001:db8::1]:443  tcp   in use           12 ms  4       3"
+ADDRESS                  KIND  STATE            RTT    PROBES  HEARD  SCORE  LAST   FROM
+192.0.2.1:5000           host  in use [forced]  12 ms  1/4     3      1      2.4 s  192.0.2.7:41641
+tcp://[2001:db8::1]:443  tcp   in use           12 ms  1/4     3      1      2.4 s  192.0.2.7:41641"
         );
         for it in &pairs {
             let addr = address(it);

@@ -15,19 +15,12 @@ use super::{
     look::Role,
     model::{Model, Overlay},
     msg::Effect,
-    update::notify,
+    update::{NOTICE_TIME, notify},
     words::{Address, chosen, reached},
 };
 
 /// Round trips of one ping that are told of.
 const SHOWN: usize = 10;
-
-/// The answers to a ping until now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pongs {
-    peer: PeerId,
-    rtts: Vec<Duration>,
-}
 
 /// Whom a key is about: whose page is open, or who is selected.
 pub(super) fn subject(model: &Model) -> Option<PeerId> {
@@ -227,10 +220,7 @@ pub(super) fn send(
     let name = model.words().name(&peer);
     let said = match &request {
         Request::Ping { until_direct } => {
-            model.ping = Some(Pongs {
-                peer,
-                rtts: Vec::new(),
-            });
+            model.pings.begin(peer);
             if *until_direct {
                 format!("pinging {name} until it is direct")
             } else {
@@ -323,6 +313,10 @@ pub(super) fn answered(
     now: Duration,
 ) {
     let name = model.words().name(&peer);
+    let goes_on = matches!(answer, Ok(Answer::Pong { .. }));
+    if matches!(request, Request::Ping { .. }) && !goes_on {
+        model.pings.end(peer, now + NOTICE_TIME);
+    }
     let (said, role) = match (answer, request) {
         (Err(reason), _) => {
             if matches!(request, Request::Policy(_)) {
@@ -331,7 +325,7 @@ pub(super) fn answered(
             let reason = model.words().foreign(&reason);
             (format!("{name}: {reason}"), Role::Bad)
         }
-        (Ok(Answer::Pong { rtt, path }), _) => pong(model, peer, rtt, path.as_ref()),
+        (Ok(Answer::Pong { rtt, path }), _) => pong(model, peer, rtt, path),
         // What the pongs said stands there already.
         (Ok(Answer::Done), Request::Ping { .. }) => return,
         (Ok(Answer::Done), Request::Retry) => {
@@ -380,35 +374,18 @@ fn given(name: &str, policy: PathPolicy) -> String {
 }
 
 /// `phone 38 41 37 · 39 ms direct v4`: the last ones, the mean of all, and the path of the last.
-fn pong(model: &mut Model, peer: PeerId, rtt: Duration, path: Option<&PathInfo>) -> (String, Role) {
-    let mut pongs = match model.ping.take() {
-        Some(pongs) if pongs.peer == peer => pongs,
-        _ => Pongs {
-            peer,
-            rtts: Vec::new(),
-        },
-    };
-    pongs.rtts.push(rtt);
-    let count = u32::try_from(pongs.rtts.len()).unwrap_or(u32::MAX);
-    let sum: Duration = pongs
-        .rtts
-        .iter()
-        .fold(Duration::ZERO, |sum, rtt| sum.saturating_add(*rtt));
-    let first = pongs.rtts.len().saturating_sub(SHOWN);
-    let last = pongs.rtts.iter().skip(first);
-    let last: Vec<_> = last
-        .map(|rtt| format!("{:.0}", rtt.as_secs_f64() * 1e3))
-        .collect();
+fn pong(model: &mut Model, peer: PeerId, rtt: Duration, path: Option<PathInfo>) -> (String, Role) {
     let words = model.words();
-    let path = path.map(|path| format!(" {}", words.path(path, Address::None)));
+    let by = path.as_ref();
+    let by = by.map(|path| format!(" {}", words.path(path, Address::None)));
+    let name = words.name(&peer);
+    let ping = model.pings.note(peer, rtt, path);
     let said = format!(
-        "{} {} {} {}{}",
-        words.name(&peer),
-        last.join(" "),
+        "{name} {} {} {}{}",
+        ping.last(SHOWN).join(" "),
         model.look.glyphs.dot,
-        format::rtt(sum / count.max(1)),
-        path.unwrap_or_default()
+        format::rtt(ping.mean()),
+        by.unwrap_or_default()
     );
-    model.ping = Some(pongs);
     (said, Role::Good)
 }

@@ -204,7 +204,7 @@ fn of<'a>(data: &'a Data, it: &'a ContentView) -> Content<'a> {
 pub(super) fn arranged(model: &Model) -> Vec<usize> {
     let data = model.data();
     let contents: Vec<_> = told(data).iter().map(|it| of(data, it)).collect();
-    let (rule, words) = (&model.share_filter, model.words());
+    let (rule, words) = (&model.filters.shares, model.words());
     let shows = |it: &Content<'_>| rule.is_empty() || rule.shows(&filter::of_content(it, &words));
     let mut rows: Vec<_> = contents
         .iter()

@@ -4,6 +4,7 @@ use peerway::PeerId;
 
 use super::{
     contents::Rates,
+    filter,
     look::{Glyphs, Role},
     model::{Data, Model},
 };
@@ -20,8 +21,15 @@ pub(super) fn all(data: &Data) -> &[Served] {
         .map_or(&[], |commons| &commons.servers)
 }
 
+/// Those that the filter lets through.
+pub(super) fn listed(model: &Model) -> Vec<&Served> {
+    let rule = &model.filters.flows;
+    let shows = |it: &&Served| rule.is_empty() || rule.shows(&filter::of_server(it, model));
+    all(model.data()).iter().filter(shows).collect()
+}
+
 pub(super) fn selected(model: &Model) -> Option<&Served> {
-    all(model.data()).get(model.exposed.at)
+    listed(model).get(model.exposed.at).copied()
 }
 
 /// Whose page its row leads to: of all that use it, who has most open.

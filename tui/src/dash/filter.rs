@@ -8,7 +8,8 @@ mod field;
 mod read;
 
 pub(in crate::dash) use self::facts::{
-    of_content, of_event, of_fellow, of_member, of_pair, of_peer, of_post,
+    of_content, of_event, of_fellow, of_flow, of_member, of_pair, of_peer, of_post, of_server,
+    of_transfer,
 };
 pub(crate) use self::{
     facts::Plain,
@@ -21,6 +22,21 @@ pub(crate) use self::{
 pub(crate) struct Filter {
     text: String,
     rule: Option<Rule>,
+}
+
+/// One of each kind of list.
+#[derive(Debug, Default)]
+pub(in crate::dash) struct Filters {
+    pub(in crate::dash) peers: Filter,
+    pub(in crate::dash) events: Filter,
+    /// Members of groups that share their links, and these.
+    pub(in crate::dash) groups: Filter,
+    pub(in crate::dash) shares: Filter,
+    /// Who belongs to groups that were joined.
+    pub(in crate::dash) members: Filter,
+    pub(in crate::dash) posts: Filter,
+    /// Of all that the view of flows lists.
+    pub(in crate::dash) flows: Filter,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +95,20 @@ impl Filter {
 
     pub(crate) fn shows(&self, facts: &Facts) -> bool {
         self.rule.as_ref().is_none_or(|rule| rule.holds(facts))
+    }
+}
+
+impl Filters {
+    pub(in crate::dash) fn of(&mut self, about: About) -> &mut Filter {
+        match about {
+            About::Peers => &mut self.peers,
+            About::Events => &mut self.events,
+            About::Groups => &mut self.groups,
+            About::Shares => &mut self.shares,
+            About::Members => &mut self.members,
+            About::Posts => &mut self.posts,
+            About::Flows => &mut self.flows,
+        }
     }
 }
 

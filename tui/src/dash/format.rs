@@ -51,7 +51,7 @@ pub(crate) fn rtt(time: Duration) -> String {
 }
 
 /// `136 ms`, `1.2 s`, and from ten seconds on as [`age`].
-pub(super) fn span(time: Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     match time.as_millis() {
         ms @ 0..1000 => format!("{ms} ms"),
         1000..10_000 => format!("{:.1} s", time.as_secs_f64()),
@@ -71,6 +71,21 @@ pub(crate) fn age(time: Duration) -> String {
         format!("{minutes}m")
     } else {
         format!("{seconds}s")
+    }
+}
+
+/// Of so many probes: `1/2`, `0/12`.
+pub(crate) fn answered(answered: u32, sent: u32) -> String {
+    format!("{answered}/{sent}")
+}
+
+/// `0:42`, `12:03`, `1:02:33`.
+pub(super) fn lasting(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    match hours {
+        0 => format!("{minutes}:{:02}", seconds % 60),
+        _ => format!("{hours}:{minutes:02}:{:02}", seconds % 60),
     }
 }
 

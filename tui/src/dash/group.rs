@@ -103,7 +103,7 @@ pub(super) fn members(model: &Model) -> Vec<Member<'_>> {
         let members = group.members.iter();
         members.map(move |it| Member { group, it })
     });
-    let rule = &model.group_filter;
+    let rule = &model.filters.groups;
     let shown = |member: &Member<'_>| {
         rule.is_empty()
             || rule.shows(&filter::of_member(
@@ -139,7 +139,7 @@ pub(super) fn pairs(model: &Model) -> Vec<Pair<'_>> {
             })
         })
     });
-    let rule = &model.group_filter;
+    let rule = &model.filters.groups;
     let shown = |pair: &Pair<'_>| {
         rule.is_empty() || {
             let names = pair.ends().map(|end| name(model, &end));

@@ -124,7 +124,7 @@ pub(super) fn fellows(model: &Model) -> Vec<Fellow<'_>> {
     let Some(joined) = selected(model) else {
         return Vec::new();
     };
-    let (rule, words) = (&model.joined_filter, model.words());
+    let (rule, words) = (&model.filters.members, model.words());
     let mut fellows = of(model.data(), &joined.group);
     fellows.retain(|it| {
         let name = group::name(model, &it.id);
@@ -184,7 +184,7 @@ pub(super) fn posts(model: &Model) -> Vec<(&PostView, bool)> {
     let Some(joined) = selected(model) else {
         return Vec::new();
     };
-    let rule = &model.post_filter;
+    let rule = &model.filters.posts;
     let unread = joined.group.unread;
     let posts = joined.posts.iter().rev().enumerate();
     posts

@@ -3,7 +3,9 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use peerway::PathPolicy;
 
-use super::{NetworkRequest, look::Glyphs, map::Toward, sort::Column, strip::Scrub, tabs::View};
+use super::{
+    NetworkRequest, look::Glyphs, map::Toward, sort::Column, speed::Turn, strip::Scrub, tabs::View,
+};
 
 /// What has the keyboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +133,8 @@ pub(super) enum Action {
     Share,
     SortBy(Column),
     SortMenu,
+    /// How fast a recording is played.
+    Speed(Turn),
     Suspend,
     ToggleMask,
     /// The charts by rate or by its logarithm.
@@ -292,6 +296,7 @@ impl Group {
             | Action::Share
             | Action::SortBy(_)
             | Action::SortMenu
+            | Action::Speed(_)
             | Action::ToggleMask
             | Action::ToggleScale
             | Action::ToggleTree
@@ -577,6 +582,10 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(W, &[C::Details], Action::Details, None, None),
     bind(ENTER, &[C::Details], Action::Open, None, Some("open")),
     bind(ESC, &[C::Page, C::Pairs], Action::Back, None, Some("back")),
+    bind(&[char('p')], &[C::Pairs], Action::Ask(Ask::ProbePair), Some("probe the selected address of the page"), Some("probe pair")),
+    bind(&[char('F')], &[C::Pairs], Action::Ask(Ask::ForcePair), Some("send by the selected address of the page alone, or by the best again"), Some("force pair")),
+    bind(&[char('x')], &[C::Pairs], Action::Ask(Ask::DropPair), Some("leave that address alone, until a direct path is looked for"), Some("drop pair")),
+    bind(&[char('R')], &[C::Pairs], Action::Ask(Ask::Retry), None, Some("retry direct")),
     bind(&[char('1')], PANELS, Action::View(View::Overview), Some("overview"), None),
     bind(&[char('2')], PANELS, Action::View(View::Peers), Some("all peers"), None),
     bind(&[char('3')], PANELS, Action::View(View::Network), Some("the network around this node, and its relays"), None),
@@ -616,19 +625,17 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[key(KeyCode::PageUp)], MOVING, Action::Move(Step::PageUp), Some("a page up"), None),
     bind(TAB, PANELS, Action::NextPanel, Some("the next panel; in a view of one panel, the next view"), Some("next panel")),
     bind(&[char('c')], LIST_BUT_PAGE, Action::Connect, Some("connect: paste a ticket or an id"), Some("connect")),
-    bind(&[char('/')], &[C::Map, C::Events], Action::Filter, None, Some("filter")),
+    bind(&[char('/')], &[C::Map, C::Events, C::Flows, C::Transfers, C::Exposed], Action::Filter, None, Some("filter")),
     bind(BACK_TAB, PANELS, Action::PreviousPanel, Some("the panel or view before"), None),
     bind(&[char('f'), char(' ')], LIST_BUT_PAGE, Action::Freeze, Some("freeze the screen, or let it run again"), Some("freeze")),
+    bind(&[char('>')], PANELS, Action::Speed(Turn::Faster), Some("play a recording faster, up to sixty times"), Some("faster")),
+    bind(&[char('<')], PANELS, Action::Speed(Turn::Slower), Some("and slower again"), Some("slower")),
     bind(&[char('p')], ON_PEER, Action::Ask(Ask::Ping), Some("ping it five times"), Some("ping")),
     bind(&[char('P')], ON_PEER, Action::Ask(Ask::UntilDirect), Some("ping it until it is direct"), None),
     bind(&[char('R')], ON_PEER, Action::Ask(Ask::Retry), Some("look for a direct path now"), Some("retry direct")),
     bind(&[char('r')], ON_PEER, Action::Ask(Ask::NextPolicy), Some("keep it to relays, then to direct paths, then to neither"), Some("policy")),
     bind(&[key(KeyCode::Left)], &[C::Page, C::Pairs], Action::Scrub(Scrub::Earlier), Some("back in the path history of a page: how the peer was reached then, and why"), Some("history")),
     bind(&[key(KeyCode::Right)], &[C::Page, C::Pairs], Action::Scrub(Scrub::Later), Some("on in it, until now; Esc goes there at once"), None),
-    bind(&[char('p')], &[C::Pairs], Action::Ask(Ask::ProbePair), Some("probe the selected address of the page"), Some("probe this pair")),
-    bind(&[char('F')], &[C::Pairs], Action::Ask(Ask::ForcePair), Some("send by the selected address of the page alone, or by the best again"), Some("force this pair")),
-    bind(&[char('x')], &[C::Pairs], Action::Ask(Ask::DropPair), Some("leave that address alone, until a direct path is looked for"), Some("drop pair")),
-    bind(&[char('R')], &[C::Pairs], Action::Ask(Ask::Retry), None, Some("retry direct")),
     bind(&[char('o')], ON_PEER, Action::Tunnel, Some("what the peer exposes to this node; Enter opens a tunnel: a port of this computer that leads there"), Some("services")),
     bind(&[char('a')], ON_PEER, Action::Ask(Ask::Name), Some("give it a name in the address book"), None),
     bind(&[char('x')], ON_PEER, Action::Ask(Ask::Disconnect), Some("end all connections with it, after a second key"), Some("disconnect")),

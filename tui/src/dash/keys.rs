@@ -9,11 +9,12 @@ use super::{
     keymap::{Action, Ask, BINDINGS, Binding, Context, Key, Zoom},
     look::{Glyphs, UNICODE},
     own::{Entry, Mistake, entries},
+    speed::Turn,
     tabs::View,
 };
 
 /// What a file may give other keys, as it calls it. Movement, Enter, Esc, ^C and what follows the first key of two stay as they are.
-const NAMES: [(&str, Action); 52] = [
+const NAMES: [(&str, Action); 54] = [
     ("overview", Action::View(View::Overview)),
     ("peers", Action::View(View::Peers)),
     ("network", Action::View(View::Network)),
@@ -51,6 +52,8 @@ const NAMES: [(&str, Action); 52] = [
     ("follow", Action::Follow),
     ("wrap", Action::Wrap),
     ("freeze", Action::Freeze),
+    ("faster", Action::Speed(Turn::Faster)),
+    ("slower", Action::Speed(Turn::Slower)),
     ("command", Action::Prompt),
     ("share", Action::Share),
     ("sort", Action::SortMenu),

@@ -2,12 +2,14 @@
 
 mod absent;
 mod commons;
+mod data;
+mod origin;
+mod overlay;
 mod usable;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use peerway::{
@@ -15,38 +17,37 @@ use peerway::{
 };
 use peerway_swarm::share::Hash;
 use ratatui::layout::Rect;
-use tui_input::Input;
 
 use crate::{Commons, printable::printable};
 
 use absent::Table;
+pub(super) use data::Data;
+use data::Still;
+use origin::Origin;
+pub(super) use overlay::{Notice, Overlay};
 
 use super::{
-    Outage, People, Request,
-    asking::Pongs,
-    changes::Changes,
+    Outage, People,
     columns::Columns,
-    connect::Connect,
-    contents::{self, Meters},
+    contents,
     diagnoses::{self, Jump},
     exposed,
-    filter::{self, About, Filter, FilterError},
-    flows::{flows, has_flows},
-    group,
-    history::History,
-    joined,
+    filter::{self, About, Filter, Filters},
+    flows::{self, has_flows},
+    group, joined,
     keymap::{Action, Chord, Context},
     keys::Keys,
     layout::{Areas, Panel, Wanted},
     list::List,
-    look::{Look, Role},
+    look::Look,
     note::note_lines,
-    prompt::{Known, Prompt},
+    pings::Pings,
+    prompt::Known,
     scrub,
     sort::Sort,
+    speed::Speed,
     stack::Scale,
     tabs::View,
-    trail::Trails,
     transfers::{self, Chosen},
     window::Window,
     words::{Level, Twins, Words, is_warning},
@@ -75,10 +76,11 @@ pub(super) struct Model {
     /// So many lines at the bottom of the terminal are the screen, if not all.
     inline: Option<u16>,
     live: Data,
-    frozen: Option<Data>,
+    still: Option<Still>,
     pub(super) view: View,
     /// Whose page is open in the peers view.
     pub(super) page: Option<PeerId>,
+    origin: Option<Origin>,
     /// What the history of that page shows, milliseconds since the Unix epoch, if not now.
     pub(super) moment: Option<u64>,
     pub(super) focus: Panel,
@@ -113,25 +115,19 @@ pub(super) struct Model {
     pub(super) as_tree: bool,
     pub(super) columns: Option<Columns>,
     pub(super) sort: Sort,
-    /// Of peers, of events, and of groups.
-    pub(super) filter: Filter,
-    pub(super) event_filter: Filter,
-    pub(super) group_filter: Filter,
+    pub(super) filters: Filters,
     /// What is shared and fetched: the rows that are shown, as positions in what is told, and the selected one.
     pub(super) share_rows: Vec<usize>,
     pub(super) shares: List,
     pub(super) share: Option<Hash>,
     pub(super) share_sort: Sort,
-    pub(super) share_filter: Filter,
     /// With whom that one is exchanged.
     pub(super) holders: List,
     /// Groups that were joined, and who and what is in the selected one.
     pub(super) groups: List,
     pub(super) group: Option<String>,
     pub(super) fellows: List,
-    pub(super) joined_filter: Filter,
     pub(super) posts: List,
-    pub(super) post_filter: Filter,
     /// How many posts there were of each group when it was told that they are read.
     pub(super) read: BTreeMap<String, usize>,
     pub(super) window: Window,
@@ -148,14 +144,16 @@ pub(super) struct Model {
     pub(super) book: bool,
     table: Table,
     pub(super) notice: Option<Notice>,
-    /// The answers to the last ping.
-    pub(super) ping: Option<Pongs>,
+    /// What was answered to pings.
+    pub(super) pings: Pings,
     /// The policy that a peer was given, until a snapshot shows it.
     pub(super) given: Option<(PeerId, PathPolicy)>,
     /// Commands that were written, the latest last.
     pub(super) history: Vec<String>,
     pub(super) read_only: bool,
     pub(super) replay: bool,
+    /// How fast it is played, if it is one.
+    pub(super) speed: Speed,
     /// What is shown is written into a file.
     pub(super) recording: bool,
     /// Events that were dropped on the way here.
@@ -165,109 +163,6 @@ pub(super) struct Model {
     pub(super) stopped: bool,
     /// The screen no longer shows what is here.
     pub(super) dirty: bool,
-}
-
-/// What a screen shows of the node: all of it stands still while frozen.
-#[derive(Clone, Debug)]
-pub(super) struct Data {
-    pub(super) snapshot: Arc<NodeSnapshot>,
-    pub(super) swarm: Arc<SwarmSnapshot>,
-    /// None of a node that does not tell.
-    pub(super) commons: Option<Arc<Commons>>,
-    pub(super) meters: Meters,
-    pub(super) history: History,
-    pub(super) changes: Changes,
-    pub(super) trails: Trails,
-    pub(super) twins: Twins,
-    pub(super) events: VecDeque<Event>,
-    /// When the clock was last set.
-    pub(super) jump: Option<Jump>,
-    /// Warnings that came while the events were not on the screen, or stood still there.
-    pub(super) unread: usize,
-}
-
-#[derive(Debug)]
-pub(super) enum Overlay {
-    Help {
-        scrolled: usize,
-    },
-    Connect(Connect),
-    Share,
-    Details,
-    /// What is known of the selected transfer or connection.
-    Flow,
-    /// What a peer exposes, of which one is chosen.
-    Services {
-        peer: PeerId,
-        services: Vec<String>,
-        at: usize,
-    },
-    /// Whether this transfer is to be cancelled.
-    Cancel(u64),
-    /// What is known of somebody to whom there is no link.
-    Stranger(PeerId),
-    /// The row of the menu that is chosen by Enter.
-    Sort {
-        at: usize,
-    },
-    /// A filter is being written; the error is about what stands there now.
-    Filter {
-        about: About,
-        input: Input,
-        error: Option<FilterError>,
-    },
-    /// A command is being written.
-    Prompt(Prompt),
-    /// A name for a peer is.
-    Name {
-        peer: PeerId,
-        input: Input,
-    },
-    /// Who called and was not let in, of whom one is chosen.
-    Callers {
-        at: usize,
-    },
-    /// The node's own relays, of which one may be preferred; the first row stands for the nearest.
-    Homes {
-        at: usize,
-    },
-    /// What is to be done to a peer wants a second key.
-    Confirm {
-        peer: PeerId,
-        request: Request,
-    },
-    ConfirmQuit {
-        keep_screen: bool,
-    },
-}
-
-/// A line that stands in the footer for a while.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Notice {
-    pub(super) text: String,
-    pub(super) role: Role,
-    pub(super) until: Duration,
-}
-
-impl Data {
-    fn begin(first: Arc<NodeSnapshot>) -> Self {
-        let (mut history, mut trails) = (History::default(), Trails::default());
-        history.record(&first);
-        trails.record(&first);
-        Self {
-            twins: Twins::of(&first),
-            snapshot: first,
-            swarm: Arc::default(),
-            commons: None,
-            meters: Meters::default(),
-            history,
-            changes: Changes::default(),
-            trails,
-            events: VecDeque::new(),
-            jump: None,
-            unread: 0,
-        }
-    }
 }
 
 impl Model {
@@ -293,9 +188,10 @@ impl Model {
             screen: Rect::default(),
             inline: options.inline,
             live: Data::begin(first),
-            frozen: None,
+            still: None,
             view: View::default(),
             page: None,
+            origin: None,
             moment: None,
             focus: Panel::Peers,
             expanded: false,
@@ -319,21 +215,16 @@ impl Model {
             as_tree: false,
             columns: options.columns.clone(),
             sort: Sort::default(),
-            filter: Filter::default(),
-            event_filter: Filter::default(),
-            group_filter: Filter::default(),
+            filters: Filters::default(),
             share_rows: Vec::new(),
             shares: List::default(),
             share: None,
             share_sort: Sort::default(),
-            share_filter: Filter::default(),
             holders: List::default(),
             groups: List::default(),
             group: None,
             fellows: List::default(),
-            joined_filter: Filter::default(),
             posts: List::default(),
-            post_filter: Filter::default(),
             read: BTreeMap::new(),
             window: Window::default(),
             scale: Scale::default(),
@@ -345,11 +236,12 @@ impl Model {
             book: false,
             table: Table::default(),
             notice: None,
-            ping: None,
+            pings: Pings::default(),
             given: None,
             history: Vec::new(),
             read_only: options.read_only,
             replay: options.replay,
+            speed: Speed::default(),
             recording: options.record.is_some(),
             lagged: 0,
             outage: None,
@@ -413,26 +305,6 @@ impl Model {
         }
     }
 
-    /// What is shown: the present, or what was when the screen was frozen.
-    pub(super) fn data(&self) -> &Data {
-        self.frozen.as_ref().unwrap_or(&self.live)
-    }
-
-    pub(super) fn is_frozen(&self) -> bool {
-        self.frozen.is_some()
-    }
-
-    pub(super) fn toggle_frozen(&mut self) {
-        self.frozen = match self.frozen {
-            Some(_) => None,
-            None => Some(self.live.clone()),
-        };
-        // Others may have happened meanwhile.
-        if self.frozen.is_none() {
-            scrub::mark(self);
-        }
-    }
-
     pub(super) fn record(&mut self, snapshot: Arc<NodeSnapshot>) {
         let jump = Jump::between(&self.live.snapshot, &snapshot);
         self.live.jump = jump.or(self.live.jump);
@@ -457,7 +329,8 @@ impl Model {
     pub(super) fn push_event(&mut self, event: Event) {
         let areas = self.areas(self.screen);
         let shown = !self.is_frozen() && areas.is_some_and(|areas| areas.events.is_some());
-        if is_warning(&event.kind) && !shown {
+        let is_news = event.at_ms >= self.live.began_ms;
+        if is_warning(&event.kind) && is_news && !shown {
             self.live.unread += 1;
         }
         let is_listed = self.lists(&event);
@@ -507,8 +380,9 @@ impl Model {
             details: matches!(self.overlay, Some(Overlay::Details)),
             rows: self.data().snapshot.peers.len() + self.absent(),
             flows: has_flows(&self.data().snapshot),
-            transfers: transfers::all(self.data()).len(),
-            exposed: exposed::all(self.data()).len(),
+            // Where a filter leaves none, a line says so.
+            transfers: least_one(transfers::listed(self).len(), transfers::all(self.data())),
+            exposed: least_one(exposed::listed(self).len(), exposed::all(self.data())),
             pairs: self.page_peer().map_or(0, |peer| peer.pairs.len()),
             events: self
                 .page
@@ -593,6 +467,7 @@ impl Model {
     pub(super) fn go_to(&mut self, view: View) {
         self.view = view;
         self.page = None;
+        self.origin = None;
         self.moment = None;
         self.stranger = None;
         self.expanded = false;
@@ -602,8 +477,9 @@ impl Model {
     /// Opens the selected peer's page, if a peer is selected.
     pub(super) fn open_page(&mut self) {
         if let Some(peer) = self.selected {
+            let origin = self.take_origin();
             self.go_to(View::Peers);
-            self.page = Some(peer);
+            (self.page, self.origin) = (Some(peer), origin);
             self.focus = Panel::Page;
             self.events = List::default();
         }
@@ -621,7 +497,7 @@ impl Model {
     }
 
     fn lists(&self, event: &Event) -> bool {
-        let rule = &self.event_filter;
+        let rule = &self.filters.events;
         self.level.shows(&event.kind)
             && self.page.is_none_or(|id| event.kind.peer() == Some(id))
             && (rule.is_empty() || rule.shows(&filter::of_event(event, &self.words())))
@@ -639,15 +515,15 @@ impl Model {
                 Some((&mut self.pairs, count))
             }
             Panel::Flows => {
-                let count = flows(&self.data().snapshot).len();
+                let count = flows::listed(self).len();
                 Some((&mut self.flows, count))
             }
             Panel::Transfers => {
-                let count = transfers::all(self.data()).len();
+                let count = transfers::listed(self).len();
                 Some((&mut self.transfers, count))
             }
             Panel::Exposed => {
-                let count = exposed::all(self.data()).len();
+                let count = exposed::listed(self).len();
                 Some((&mut self.exposed, count))
             }
             Panel::Members => {
@@ -722,7 +598,7 @@ impl Model {
         self.events.keep(events, areas.event_rows());
         let pairs = self.page_peer().map_or(0, |peer| peer.pairs.len());
         self.pairs.keep(pairs, areas.pair_rows());
-        let flows = flows(&self.data().snapshot).len();
+        let flows = flows::listed(self).len();
         self.flows.keep(flows, areas.flow_rows());
         if self.view == View::Map {
             let (members, links) = (group::members(self).len(), group::pairs(self).len());
@@ -759,14 +635,8 @@ impl Model {
             Panel::Shares | Panel::Holders => About::Shares,
             Panel::Groups | Panel::Fellows => About::Members,
             Panel::Posts => About::Posts,
-            Panel::Peers
-            | Panel::Page
-            | Panel::Pairs
-            | Panel::Network
-            | Panel::Flows
-            | Panel::Transfers
-            | Panel::Exposed
-            | Panel::Map => About::Peers,
+            Panel::Flows | Panel::Transfers | Panel::Exposed => About::Flows,
+            Panel::Peers | Panel::Page | Panel::Pairs | Panel::Network | Panel::Map => About::Peers,
         }
     }
 
@@ -779,13 +649,11 @@ impl Model {
     }
 
     pub(super) fn filter_of(&mut self, about: About) -> &mut Filter {
-        match about {
-            About::Peers => &mut self.filter,
-            About::Events => &mut self.event_filter,
-            About::Groups => &mut self.group_filter,
-            About::Shares => &mut self.share_filter,
-            About::Members => &mut self.joined_filter,
-            About::Posts => &mut self.post_filter,
-        }
+        self.filters.of(about)
     }
+}
+
+/// So many rows; one of a list that has some, none of which is shown.
+fn least_one<T>(shown: usize, all: &[T]) -> usize {
+    shown.max(usize::from(!all.is_empty()))
 }

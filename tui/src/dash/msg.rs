@@ -6,7 +6,7 @@ use crossterm::event::{KeyEvent, MouseEvent};
 use peerway::{Event, NodeSnapshot, PeerId, SwarmSnapshot, Ticket};
 use ratatui::layout::Rect;
 
-use super::{Answer, NetworkRequest, Outage, People, Request};
+use super::{Answer, NetworkRequest, Outage, People, Request, Speed};
 use crate::{Commons, ServiceChange, TransferOrder};
 
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub(super) enum Msg {
     Unrecorded(String),
     /// The dashboard was to be suspended, and there is no shell that would continue it.
     NoShell,
+    /// The screen has stood still for another second.
+    Second,
     /// Nothing is heard of the node, or it is there again.
     Outage(Option<Outage>),
     /// The node has stopped: nothing new will come.
@@ -62,6 +64,8 @@ pub(super) enum Effect {
     Order(u64, TransferOrder),
     /// What was said in this group counts as read.
     HaveRead(String),
+    /// Play the recording at this speed.
+    Play(Speed),
     Copy(String),
     /// Copy what stands in this part of the screen, as text.
     CopyScreen(Rect),

@@ -11,12 +11,13 @@ use crate::printable::printable;
 pub(super) fn note(model: &Model) -> Option<(Cow<'_, str>, Role)> {
     let network = &model.data().snapshot.network;
     if model.stopped {
-        let text = if model.replay {
-            "the recording ends here"
+        let (text, role) = if model.replay {
+            ("the recording ends here", Role::Info)
         } else {
-            "the node has stopped; what you see is the last of it"
+            let text = "the node has stopped; what you see is the last of it";
+            (text, Role::Bad)
         };
-        Some((text.into(), Role::Bad))
+        Some((text.into(), role))
     } else if let Some(outage) = &model.outage {
         let since = format::clock(outage.since_ms, model.utc_offset_s);
         let reason = model.words().foreign(&printable(&outage.reason));

@@ -5,9 +5,7 @@ use std::time::Duration;
 use peerway::{Event, PeerId};
 
 use super::{
-    contents, exposed,
-    flows::flows,
-    group, joined,
+    contents, exposed, flows, group, joined,
     layout::Panel,
     look::Role,
     model::{Model, Overlay},
@@ -26,7 +24,7 @@ pub(super) fn open(model: &mut Model, now: Duration) {
             } else if model.focus == Panel::Exposed {
                 exposed::selected(model).is_some()
             } else {
-                !flows(&model.data().snapshot).is_empty()
+                !flows::listed(model).is_empty()
             };
             if is_there {
                 model.overlay = Some(Overlay::Flow);
@@ -89,7 +87,7 @@ pub(super) fn open_other_end(model: &mut Model, now: Duration) {
     } else if model.focus == Panel::Exposed {
         exposed::first_client(model)
     } else {
-        let flows = flows(&model.data().snapshot);
+        let flows = flows::listed(model);
         flows.get(model.flows.at).map(|(peer, _)| peer.id)
     };
     match peer {

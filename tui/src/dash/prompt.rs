@@ -403,6 +403,7 @@ mod tests {
     use crate::dash::{
         NetworkRequest,
         keymap::{BINDINGS, What, Zoom},
+        speed::Turn,
     };
 
     fn id(seed: u8) -> PeerId {
@@ -593,6 +594,8 @@ mod tests {
             Action::Share => "share",
             Action::SortBy(column) => return Some(format!("sort {}", column.word())),
             Action::SortMenu => "sort",
+            Action::Speed(Turn::Faster) => "faster",
+            Action::Speed(Turn::Slower) => "slower",
             Action::Suspend => "suspend",
             Action::ToggleMask => "mask",
             Action::ToggleScale => "logarithm",

@@ -5,7 +5,7 @@ mod mask;
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,6 +19,8 @@ use crate::Commons;
 
 /// Of files that this program reads.
 const FORMAT: u32 = 1;
+/// Bytes of a line: a snapshot of ten thousand peers has some 50 MB.
+const LONGEST_LINE: u64 = 64 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,6 +120,10 @@ pub enum ReplayError {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is no recording of `peerway --record`: {reason}", path.display())]
     Foreign { path: PathBuf, reason: String },
+    #[error("{} is a folder, a device or a pipe: a recording is read twice, so write it into a file and replay that", path.display())]
+    NoFile { path: PathBuf },
+    #[error("{}, line {line} is longer than {} MB, as none of `peerway --record` is: remove it, or replay another file", path.display(), LONGEST_LINE >> 20)]
+    TooLong { path: PathBuf, line: usize },
     #[error("{}, line {line}: {reason}; the recording may have been cut off: remove what comes from there on", path.display())]
     Broken {
         path: PathBuf,
@@ -211,7 +217,7 @@ impl Recording {
     }
 }
 
-/// The lines of a file, numbered from one.
+/// The lines of a file, numbered from one; none of a device, which may have no end, nor of a pipe, which has no second beginning.
 fn lines(
     path: &Path,
 ) -> Result<impl Iterator<Item = Result<(usize, String), ReplayError>> + Send + use<>, ReplayError>
@@ -221,12 +227,39 @@ fn lines(
         path: path.to_owned(),
         source,
     };
+    // Before it is opened: a pipe would be waited for.
+    let kind = std::fs::metadata(&path).map_err(|source| unread(&path, source))?;
+    if !kind.is_file() {
+        return Err(ReplayError::NoFile { path });
+    }
     let file = File::open(&path).map_err(|source| unread(&path, source))?;
-    let lines = BufReader::new(file).lines();
-    Ok((1..).zip(lines).map(move |(number, line)| {
-        let text = line.map_err(|source| unread(&path, source))?;
-        Ok((number, text))
+    let mut file = BufReader::new(file);
+    Ok((1..).map_while(move |number| {
+        let line = line(&mut file, LONGEST_LINE);
+        let line = line.map_err(|source| unread(&path, source));
+        Some(line.transpose()?.and_then(|text| match text {
+            Some(text) => Ok((number, text)),
+            None => Err(ReplayError::TooLong {
+                path: path.clone(),
+                line: number,
+            }),
+        }))
     }))
+}
+
+/// The next line, if there is one; of one that has more bytes than `longest`, only that it is there.
+fn line(file: &mut impl BufRead, longest: u64) -> io::Result<Option<Option<String>>> {
+    let mut bytes = Vec::new();
+    let read = file.take(longest + 1).read_until(b'\n', &mut bytes)?;
+    if read == 0 {
+        return Ok(None);
+    }
+    if bytes.pop_if(|last| *last == b'\n').is_none() && read as u64 > longest {
+        return Ok(Some(None));
+    }
+    let text = String::from_utf8(bytes);
+    let text = text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(Some(Some(text)))
 }
 
 fn recorded(
@@ -375,6 +408,43 @@ mod tests {
             assert!(error.contains(said), "{error}");
         }
         assert!(Recording::open(&folder.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn a_line_is_read_up_to_a_limit_and_no_further() {
+        let mut endless = BufReader::new(io::repeat(0));
+        assert_eq!(line(&mut endless, 1000).unwrap(), Some(None));
+        let mut lines = &b"four\nfives\n\nlast"[..];
+        let mut next = || line(&mut lines, 4).unwrap();
+        assert_eq!(next(), Some(Some("four".to_owned())));
+        assert_eq!(next(), Some(None));
+        let mut lines = &b"\nlast"[..];
+        let mut next = || line(&mut lines, 4).unwrap();
+        assert_eq!(next(), Some(Some(String::new())));
+        assert_eq!(next(), Some(Some("last".to_owned())));
+        assert_eq!(next(), None);
+        assert!(line(&mut &b"\xff\n"[..], 4).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_has_no_end_or_no_second_beginning_is_refused_at_once() {
+        let folder = TempDir::new().unwrap();
+        for path in [
+            Path::new("/dev/zero"),
+            Path::new("/dev/null"),
+            folder.path(),
+        ] {
+            let error = Recording::open(path).unwrap_err();
+            assert!(matches!(error, ReplayError::NoFile { .. }), "{error}");
+        }
+        let path = folder.path().join("sparse");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let error = Recording::open(&path).unwrap_err();
+        assert!(
+            matches!(error, ReplayError::TooLong { line: 1, .. }),
+            "{error}"
+        );
     }
 
     #[test]

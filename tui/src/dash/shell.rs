@@ -148,6 +148,9 @@ impl Shell {
                     Effect::HaveRead(group) => {
                         drop(self.source.commands.try_send(Command::HaveRead(group)));
                     }
+                    Effect::Play(speed) => {
+                        drop(self.source.commands.try_send(Command::Play(speed)));
+                    }
                     Effect::Copy(text) => screen.copy(&text)?,
                     Effect::CopyScreen(area) => screen.copy_area(model, area)?,
                     Effect::Repaint => screen.repaint()?,
@@ -179,6 +182,8 @@ impl Shell {
 
     async fn wait(&mut self, model: &Model) -> Result<Wake, Error> {
         let frame = sleep_until(self.start + self.pace.next());
+        let second = model.next_second();
+        let second_passed = sleep_until(self.start + second.unwrap_or_default());
         Ok(tokio::select! {
             biased;
             () = &mut self.signals => Wake::End,
@@ -210,6 +215,7 @@ impl Shell {
             Some(msg) = self.answers.next() => Wake::Msg(msg),
             Some(msg) = self.dials.next() => Wake::Msg(msg),
             () = frame, if model.dirty => Wake::FrameDue,
+            () = second_passed, if second.is_some() => Wake::Msg(Msg::Second),
         })
     }
 

@@ -7,6 +7,7 @@ mod diagnoses;
 mod exposed;
 pub(super) mod fixtures;
 mod groups;
+mod hints;
 mod keys;
 // A build for debugging is too slow for it.
 #[cfg(not(debug_assertions))]

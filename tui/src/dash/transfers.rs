@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    exposed,
+    exposed, filter,
     joined::apart,
     layout::{Areas, Panel},
     look::{Glyphs, Role},
@@ -26,8 +26,15 @@ pub(super) fn all(data: &Data) -> &[Transfer] {
         .map_or(&[], |commons| &commons.transfers)
 }
 
+/// Those that the filter lets through.
+pub(super) fn listed(model: &Model) -> Vec<&Transfer> {
+    let rule = &model.filters.flows;
+    let shows = |it: &&Transfer| rule.is_empty() || rule.shows(&filter::of_transfer(it, model));
+    all(model.data()).iter().filter(shows).collect()
+}
+
 pub(super) fn selected(model: &Model) -> Option<&Transfer> {
-    all(model.data()).get(model.transfers.at)
+    listed(model).get(model.transfers.at).copied()
 }
 
 /// Bytes a second; 0 of what stands still.
@@ -176,12 +183,12 @@ impl Model {
     /// What is selected stays so while others come to their end.
     pub(super) fn arrange_transfers(&mut self) {
         let of_this = |it: &Transfer| Some(it.id) == self.chosen.transfer;
-        let found = all(self.data()).iter().position(of_this);
+        let listed = listed(self);
+        let (found, count) = (listed.iter().position(|it| of_this(it)), listed.len());
         if found.is_none() && self.focus == Panel::Transfers {
             self.close_flow();
         }
         self.transfers.at = found.unwrap_or(self.transfers.at);
-        let count = all(self.data()).len();
         let areas = self.areas(self.screen).unwrap_or_default();
         self.transfers
             .keep(count, areas.list_rows(Panel::Transfers));
@@ -191,12 +198,12 @@ impl Model {
 
     fn arrange_exposed(&mut self, areas: &Areas) {
         let of_this = |it: &Served| Some(&it.name) == self.chosen.server.as_ref();
-        let found = exposed::all(self.data()).iter().position(of_this);
+        let listed = exposed::listed(self);
+        let (found, count) = (listed.iter().position(|it| of_this(it)), listed.len());
         if found.is_none() && self.focus == Panel::Exposed {
             self.close_flow();
         }
         self.exposed.at = found.unwrap_or(self.exposed.at);
-        let count = exposed::all(self.data()).len();
         self.exposed.keep(count, areas.list_rows(Panel::Exposed));
         self.chosen.server = exposed::selected(self).map(|it| it.name.clone());
     }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use peerway::PeerId;
 
 use super::{
-    asking,
-    flows::flows,
+    asking, flows,
     layout::Panel,
     look::Role,
     model::{Model, Overlay},
@@ -26,7 +25,7 @@ pub(super) fn look(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) 
         let peer = transfers::selected(model).and_then(|it| it.peer);
         (peer, "nothing with one peer at its other end is selected")
     } else if is_of_flow {
-        let flows = flows(&model.data().snapshot);
+        let flows = flows::listed(model);
         let flow = flows.get(model.flows.at).map(|(peer, _)| peer.id);
         let peer = flow.filter(|_| model.focus == Panel::Flows);
         (peer, "nothing with one peer at its other end is selected")

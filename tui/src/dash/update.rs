@@ -34,7 +34,7 @@ use super::{
 use crate::{ServiceChange, TransferOrder, kept::State, printable::printable};
 
 /// How long a notice stays.
-const NOTICE_TIME: Duration = Duration::from_secs(5);
+pub(super) const NOTICE_TIME: Duration = Duration::from_secs(5);
 
 pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> {
     let mut effects = Vec::new();
@@ -45,6 +45,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             Msg::Resize(..) | Msg::Sample(_) | Msg::Swarm(_) | Msg::Commons(_)
         );
     let before = (model.cursor, model.sort);
+    model.pass(now);
     match msg {
         // Who does not see what a key would do does not do it.
         Msg::Key(key) if is_unseen(model) => leave(model, &key, &mut effects),
@@ -103,6 +104,8 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             warn(model, text, Role::Bad, now);
         }
         Msg::NoShell => warn(model, no_shell(model), Role::Warn, now),
+        // What it says is in the time that it comes at.
+        Msg::Second => {}
         Msg::Outage(outage) => model.lose(outage),
         Msg::Stopped => {
             model.dirty |= !model.stopped;
@@ -188,7 +191,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
         Action::Expand => model.expanded = !model.expanded,
         Action::Filter => write_filter(model),
         Action::Follow => scrub::leave(model),
-        Action::Freeze => model.toggle_frozen(),
+        Action::Freeze => model.toggle_frozen(now),
         Action::Help => {
             model.overlay = match model.overlay {
                 Some(Overlay::Help { .. }) => None,
@@ -221,21 +224,19 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
         }
         Action::Scrub(way) => scrub::scrub(model, way),
         Action::Share => model.overlay = Some(Overlay::Share),
+        Action::Speed(way) => {
+            model.speed = model.speed.changed(way);
+            effects.push(Effect::Play(model.speed));
+        }
         Action::SortBy(column) => {
             model.overlay = None;
             sort_by(model, column, None, now);
         }
-        Action::SortMenu => {
-            let by = model.sorted_by().by;
-            let at = model.sort_columns().iter().position(|it| *it == by);
-            model.overlay = Some(Overlay::Sort {
-                at: at.unwrap_or_default(),
-            });
-        }
+        Action::SortMenu => list_columns(model),
         Action::Suspend => effects.push(Effect::Suspend),
         Action::ToggleMask => model.masked = !model.masked,
         Action::ToggleScale => model.scale = model.scale.other(),
-        Action::ToggleTree => model.as_tree = !model.as_tree,
+        Action::ToggleTree => toggle_tree(model, now),
         Action::Toward(toward) => go_toward(model, toward),
         Action::View(view) => model.go_to(view),
         Action::Wrap => model.wraps = !model.wraps,
@@ -247,6 +248,23 @@ pub(super) fn act(model: &mut Model, action: Action, now: Duration, effects: &mu
             };
         }
     }
+}
+
+fn toggle_tree(model: &mut Model, now: Duration) {
+    if model.view == View::Map && !model.may_have_rings() {
+        let text = "there is no room for rings here: they need a larger terminal, or e";
+        return notify(model, text.to_owned(), Role::Info, now);
+    }
+    model.as_tree = !model.as_tree;
+}
+
+/// To sort by one of them; the cursor is on the present one.
+fn list_columns(model: &mut Model) {
+    let by = model.sorted_by().by;
+    let at = model.sort_columns().iter().position(|it| *it == by);
+    model.overlay = Some(Overlay::Sort {
+        at: at.unwrap_or_default(),
+    });
 }
 
 /// In its view, where whoever asks for it is then.
@@ -408,10 +426,10 @@ fn back(model: &mut Model) {
         Some(_) => {}
         None if model.moment.is_some() => scrub::leave(model),
         // That of the table is kept for who comes back to it.
-        None if model.focus == Panel::Events && !model.event_filter.is_empty() => {
-            model.event_filter = Filter::default();
+        None if model.focus == Panel::Events && !model.filters.events.is_empty() => {
+            model.filters.events = Filter::default();
         }
-        None if model.page.is_some() => model.go_to(View::Peers),
+        None if model.page.is_some() => model.close_page(),
         None if !model.filter_of(model.about()).is_empty() => {
             *model.filter_of(model.about()) = Filter::default();
         }

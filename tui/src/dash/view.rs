@@ -30,6 +30,7 @@ mod tabs;
 mod throughput;
 mod transfers;
 mod typing;
+mod ways;
 
 use ratatui::{
     Frame,
@@ -48,7 +49,7 @@ use super::{
 
 pub(super) use self::{events::event_at, header::key_at, peers::heading_at, tabs::tab_at};
 pub(super) use help::lines as help_lines;
-pub(super) use map::{has_rings, rings_field};
+pub(super) use map::{has_rings, has_room_for_rings, rings_field};
 pub(super) use report::lines as report_lines;
 
 pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {

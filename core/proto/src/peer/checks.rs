@@ -49,6 +49,10 @@ struct Check {
     /// Position in [`PROBE_GAPS`].
     step: usize,
     probes: u32,
+    /// Of those, the answered ones.
+    answers: u32,
+    /// When the last one left.
+    last: Option<Instant>,
     /// Authentic requests that came from there.
     heard: u32,
     pending: Vec<(u64, Instant)>,
@@ -89,8 +93,10 @@ pub(super) struct Seen {
     pub(super) reflexive: bool,
     pub(super) rtt: Option<Duration>,
     pub(super) sent: u32,
+    pub(super) answered: u32,
     pub(super) heard: u32,
     pub(super) next: Option<Instant>,
+    pub(super) last: Option<Instant>,
 }
 
 /// What an answer tells.
@@ -110,12 +116,19 @@ impl Check {
             next: None,
             step: first_step(attested),
             probes: 0,
+            answers: 0,
+            last: None,
             heard: 0,
             pending: Vec::new(),
             rtt: None,
             slow: 0,
             nominated: false,
         }
+    }
+
+    /// Counts probes anew, the gaps between which begin there.
+    fn begin(&mut self, step: usize) {
+        (self.step, self.probes, self.answers) = (step, 0, 0);
     }
 
     /// Whether its answers were too slow so far, and it is worth while to ask it again.
@@ -157,8 +170,11 @@ impl Checks {
             reflexive: check.reflexive,
             rtt: check.rtt,
             sent: check.probes,
+            // One may come late, when a new round has begun.
+            answered: check.answers.min(check.probes),
             heard: check.heard,
             next: check.next,
+            last: check.last,
         })
     }
 
@@ -193,7 +209,7 @@ impl Checks {
     pub(super) fn wake_proven(&mut self, now: Instant) {
         for check in self.list.iter_mut().filter(|check| check.rtt.is_some()) {
             check.next = Some(now);
-            (check.step, check.probes) = (0, 0);
+            check.begin(0);
         }
     }
 
@@ -226,7 +242,7 @@ impl Checks {
         if let Some(position) = self.position(pair) {
             let check = &mut self.list[position];
             check.next = Some(now);
-            (check.step, check.probes) = (0, 0);
+            check.begin(0);
             check.full_ttl_from = check.full_ttl_from.min(now);
         }
     }
@@ -267,7 +283,7 @@ impl Checks {
             return false;
         };
         best.next = Some(now);
-        (best.step, best.probes) = (PROBE_GAPS.len(), 0);
+        best.begin(PROBE_GAPS.len());
         true
     }
 
@@ -289,6 +305,7 @@ impl Checks {
             check.next = Some(now + PROBE_PACING * position as u32);
             if let Some(known) = old.position(pair) {
                 check.pending = std::mem::take(&mut old.list[known].pending);
+                check.last = old.list[known].last;
             }
             self.list.push(check);
         }
@@ -321,7 +338,7 @@ impl Checks {
         let silent = self.list.iter_mut().filter(|check| check.rtt.is_none());
         for (position, check) in silent.enumerate() {
             check.next = Some(now + PROBE_PACING * position as u32);
-            (check.step, check.probes) = (first_step(check.attested), 0);
+            check.begin(first_step(check.attested));
         }
     }
 
@@ -426,6 +443,7 @@ impl Checks {
         let (_, sent) = check.pending[found];
         let rtt = now.saturating_duration_since(sent);
         check.rtt = Some(rtt);
+        check.answers += 1;
         check.next = None;
         check.pending.clear();
         let nominated = std::mem::take(&mut check.nominated);
@@ -461,6 +479,7 @@ impl Checks {
         let ttl = (ctx.now < check.full_ttl_from).then(|| ctx.local.low_ttl(check.pair.addr));
         let (pair, tx) = (check.pair, ctx.rng.random());
         check.probes += 1;
+        check.last = Some(ctx.now);
         // What an earlier round asked is worth no memory.
         if check.pending.len() >= MAX_PROBES as usize {
             check.pending.remove(0);

@@ -73,7 +73,7 @@ impl Peer {
     /// now on. Returns whether there is none.
     fn drop_pair(&mut self, ctx: &mut Context<'_>, pair: Pair) -> bool {
         let (addr, tcp) = (pair.addr, pair.sock.is_tcp());
-        let listed = self.pairs(ctx.now).into_iter();
+        let listed = self.pairs(ctx.local, ctx.now).into_iter();
         let mut listed = listed.filter(|it| (it.remote, it.is_tcp()) == (addr, tcp));
         let kind = listed.next().map_or(PairKind::Named, |it| it.kind);
         self.demand.choice.drop_pair(Dropped { addr, tcp, kind });

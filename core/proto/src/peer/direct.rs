@@ -32,6 +32,8 @@ pub(super) struct DirectPath {
     pub(super) heard: Instant,
     /// When the peer last asked on it.
     pub(super) asked: Instant,
+    /// When a probe last left on it, since it was chosen.
+    pub(super) last_probe: Option<Instant>,
     /// When the peer last said that it hears nothing.
     pub(super) deaf: Option<Instant>,
     /// Probes whose answers are still worth something.
@@ -130,6 +132,7 @@ impl DirectPath {
             since: now,
             heard: now,
             asked: now,
+            last_probe: None,
             deaf: None,
             pending: Vec::new(),
             wide: is_tcp,
@@ -195,6 +198,7 @@ impl DirectPath {
             self.pending.remove(0);
         }
         let sent = now;
+        self.last_probe = Some(now);
         self.pending.push(Pending { tx, sent, len });
     }
 

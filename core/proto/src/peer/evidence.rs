@@ -173,7 +173,10 @@ impl Peer {
             .filter(|candidate| candidate.addr == addr)
             .map(|candidate| candidate.kind)
             .min();
-        let open_here = local.hosts().iter().any(|host| local.is_public(host.ip()));
+        // A global address of IPv6, which any home may have, opens nothing to IPv4.
+        let hosts = local.hosts();
+        let mut hosts = hosts.iter().filter(|host| host.is_ipv4());
+        let open_here = hosts.any(|host| local.is_public(host.ip()));
         match kind {
             _ if sock.is_tcp() => How::Tcp,
             _ if local.is_lan(addr) => How::Lan,

@@ -1,21 +1,28 @@
 //! The addresses of a peer's that are or were probed, for those who want to see them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Peer, checks::Seen};
-use crate::{CandidatePair, PairKind, PairState, times::whole, wire::candidate::CandidateKind};
+use super::{Peer, checks::Seen, keepalive::Measured, path::Tier};
+use crate::{
+    CandidatePair, PairKind, PairState,
+    io::{Pair, Sock},
+    local::Local,
+    times::whole,
+    wire::candidate::CandidateKind,
+};
 
 /// Pairs that are shown of a peer: as many as it may name.
 const SHOWN: usize = 16;
 
 impl Peer {
     /// The pair in use first, then those that answered, then the others in the order in which they are probed.
-    pub(crate) fn pairs(&self, now: Instant) -> Vec<CandidatePair> {
+    pub(crate) fn pairs(&self, local: &Local, now: Instant) -> Vec<CandidatePair> {
         let used = self.state.path();
-        let seen = self.checks.seen();
-        let mut pairs: Vec<_> = seen
+        let mut pairs: Vec<_> = self
+            .checks
+            .seen()
             .filter(|seen| used.is_none_or(|path| path.pair != seen.pair))
-            .map(|seen| self.pair(&seen, now))
+            .map(|seen| (seen.pair, self.pair(&seen, now)))
             .collect();
         if let Some(path) = used {
             let listed = self.checks.seen().find(|seen| seen.pair == path.pair);
@@ -29,8 +36,12 @@ impl Peer {
             pair.state = PairState::Used;
             pair.rtt = Some(path.rtt);
             pair.forced = self.demand.choice.is_forced(path.pair);
-            pairs.push(pair);
+            let asked = path.last_probe.map(|at| ago(at, now));
+            pair.last = asked.into_iter().chain(pair.last).min();
+            pairs.push((path.pair, pair));
         }
+        rank(&mut pairs, local);
+        let mut pairs: Vec<_> = pairs.into_iter().map(|(_, pair)| pair).collect();
         let dropped = self.demand.choice.dropped().iter();
         pairs.extend(dropped.map(|it| CandidatePair::new(it.addr, it.kind, PairState::Dropped)));
         pairs.sort_by_key(|pair| pair.state);
@@ -49,14 +60,16 @@ impl Peer {
         let mut pair = CandidatePair::new(seen.pair.addr, kind, state);
         pair.rtt = seen.rtt;
         pair.sent = seen.sent;
+        pair.answered = seen.answered;
         pair.heard = seen.heard;
         let next = seen.next.map(|at| at.saturating_duration_since(now));
         pair.next = next.map(whole);
+        pair.last = seen.last.map(|at| ago(at, now));
         pair.forced = self.demand.choice.is_forced(seen.pair);
         pair
     }
 
-    fn kind(&self, pair: crate::io::Pair, reflexive: bool) -> PairKind {
+    fn kind(&self, pair: Pair, reflexive: bool) -> PairKind {
         let named = self.remote.iter().flat_map(|remote| &remote.candidates);
         let kind = named
             .filter(|candidate| candidate.addr == pair.addr)
@@ -72,4 +85,25 @@ impl Peer {
             None => PairKind::Named,
         }
     }
+}
+
+/// Numbers those that answer from the best on, and names our ends.
+fn rank(pairs: &mut [(Pair, CandidatePair)], local: &Local) {
+    pairs.sort_by_key(|(pair, it)| {
+        let cost = it.rtt.map(|rtt| Measured { pair: *pair, rtt }.cost());
+        (cost.is_none(), cost.map(|_| Tier::of(*pair, local)), cost)
+    });
+    let answering = pairs.iter_mut().filter(|(_, it)| it.rtt.is_some());
+    for ((_, it), place) in answering.zip(1..) {
+        it.rank = Some(place);
+    }
+    for (pair, it) in pairs {
+        // Of other sockets we do not know which port they have outside.
+        let end = local.end(pair.addr).filter(|_| pair.sock == Sock::MAIN);
+        (it.local, it.local_kind) = end.unzip();
+    }
+}
+
+fn ago(at: Instant, now: Instant) -> Duration {
+    whole(now.saturating_duration_since(at))
 }

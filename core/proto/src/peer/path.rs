@@ -23,14 +23,14 @@ const SHORTER: [usize; 4] = [PACKET_LEN, 548, 972, 1172];
 
 /// What makes one direct path better than another, best first: derived order is the policy.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Tier {
+pub(super) enum Tier {
     Lan,
     Internet,
     Stream,
 }
 
 impl Tier {
-    fn of(pair: Pair, local: &Local) -> Self {
+    pub(super) fn of(pair: Pair, local: &Local) -> Self {
         if pair.sock.is_tcp() {
             Self::Stream
         } else if local.is_lan(pair.addr) {

@@ -22,11 +22,32 @@ pub struct CandidatePair {
     pub rtt: Option<Duration>,
     /// Probes sent there in the current or last round.
     pub sent: u32,
+    /// Of those, the answered ones; absent if there are none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub answered: u32,
     /// Probes of the peer's that came from there.
     pub heard: u32,
     /// When the next probe leaves, if one does.
     #[serde(default, rename = "next_ms", with = "millis::option")]
     pub next: Option<Duration>,
+    /// How long ago the last probe left, if one did.
+    #[serde(
+        default,
+        rename = "last_ms",
+        skip_serializing_if = "Option::is_none",
+        with = "millis::option"
+    )]
+    pub last: Option<Duration>,
+    /// Its place among those that answer, the best of which has 1: by kind (local network, internet, TCP), then by round trip, with
+    /// an allowance for IPv6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
+    /// This node's end, where that is known: its address in the network of `remote`, or else where relays see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<SocketAddr>,
+    /// What kind of address that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_kind: Option<PairKind>,
     /// Whether the user wants the data to go by it, and not by the best there is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forced: bool,
@@ -43,8 +64,13 @@ impl CandidatePair {
             state,
             rtt: None,
             sent: 0,
+            answered: 0,
             heard: 0,
             next: None,
+            last: None,
+            rank: None,
+            local: None,
+            local_kind: None,
             forced: false,
         }
     }
@@ -54,6 +80,10 @@ impl CandidatePair {
     pub fn is_tcp(&self) -> bool {
         self.kind == PairKind::Tcp
     }
+}
+
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How an address of a peer's was learnt.

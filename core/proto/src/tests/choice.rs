@@ -76,6 +76,29 @@ fn is_forced(world: &World, at: usize) -> bool {
 }
 
 #[test]
+fn a_pair_tells_both_of_its_ends_its_place_and_when_it_was_asked_last() {
+    let mut world = dual();
+    world.run(ms(1000));
+    let pairs = pairs(&world, 0);
+    let mut ranks: Vec<_> = pairs.iter().filter_map(|pair| pair.rank).collect();
+    let answering = pairs.iter().filter(|pair| pair.rtt.is_some()).count();
+    let all: Vec<u32> = (1..).take(answering).collect();
+    assert!(answering >= 2, "{pairs:?}");
+    ranks.sort_unstable();
+    assert_eq!(ranks, all, "{pairs:?}");
+    for pair in pairs.iter().filter(|pair| pair.rtt.is_some()) {
+        let local = pair.local.unwrap();
+        assert_eq!(local.is_ipv4(), pair.remote.is_ipv4(), "{pair:?}");
+        assert!(pair.local_kind.is_some(), "{pair:?}");
+        assert!(pair.last.is_some(), "{pair:?}");
+        assert!(pair.answered <= pair.sent, "{pair:?}");
+    }
+    let (used, rest) = pairs.split_first().unwrap();
+    assert_eq!((used.state, used.rank), (PairState::Used, Some(1)));
+    assert!(rest.iter().any(|pair| pair.answered > 0), "{pairs:?}");
+}
+
+#[test]
 fn what_a_node_sends_goes_by_the_pair_that_was_forced_and_nobody_doubts_it() {
     for at in [0, 1] {
         let mut world = dual();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::world::{Home, World, ms};
-use crate::{Cause, PathInfo, PeerState};
+use crate::{Cause, How, PathInfo, PeerState};
 
 fn dialled(a: Home, b: Home) -> World {
     let mut world = World::pair(a, b);
@@ -25,6 +25,20 @@ fn homes_with_a_family_in_common_go_direct_in_both_roles() {
     for (a, b) in [(six, six), (six, dual), (dual, dual), (dual, four)] {
         for (a, b) in [(a, b), (b, a)] {
             assert!(dialled(a, b).both(PeerState::Direct), "{a:?} x {b:?}");
+        }
+    }
+}
+
+#[test]
+fn ipv6_beside_a_router_that_was_opened_makes_no_public_address_of_it() {
+    for (a, b) in [
+        (Home::Dual, Home::PortRestricted),
+        (Home::PortRestricted, Home::Dual),
+    ] {
+        let world = dialled(a, b);
+        for (at, with) in [(0, 1), (1, 0)] {
+            let punched = Some(Cause::Direct { how: How::Punched });
+            assert_eq!(world.cause(at, with), punched, "{a:?} x {b:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The dashboard over a session that was recorded: there is no node, and nothing can be asked of one.
 
-use std::{convert::Infallible, path::Path, sync::Arc};
+use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 
 use futures_util::{
     StreamExt,
@@ -15,7 +15,7 @@ use tokio::{
 use super::super::{args::Globals, failure::Failure, screen::Screen};
 use crate::{
     Commons, Told,
-    dash::{self, Feed, Options, People, Recorded, Recording},
+    dash::{self, Command, Feed, Options, People, Played, Recorded, Recording},
 };
 
 /// Events that wait to be shown.
@@ -27,7 +27,7 @@ pub(super) async fn run(path: &Path, globals: &Globals, screen: &Screen) -> Resu
     let (happened, events) = mpsc::channel(QUEUE);
     let (grouped, groups) = mpsc::channel(QUEUE);
     let (had, commons) = mpsc::channel(QUEUE);
-    let (commands, _) = mpsc::channel(1);
+    let (commands, asked) = mpsc::channel(QUEUE);
     let source = Feed {
         snapshots,
         events: received(events),
@@ -49,7 +49,7 @@ pub(super) async fn run(path: &Path, globals: &Globals, screen: &Screen) -> Resu
     let played = recording.play()?;
     tokio::select! {
         left = dash::run(source, options) => Ok(left?),
-        never = play(played, samples, (happened, grouped, had)) => match never {},
+        never = play(played, asked, samples, (happened, grouped, had)) => match never {},
     }
 }
 
@@ -61,7 +61,8 @@ fn received<T: Send + 'static>(from: mpsc::Receiver<T>) -> BoxStream<'static, T>
 }
 
 async fn play(
-    played: impl Iterator<Item = (std::time::Duration, Recorded)>,
+    recorded: impl Iterator<Item = (Duration, Recorded)>,
+    mut asked: mpsc::Receiver<Command>,
     samples: watch::Sender<Arc<peerway::NodeSnapshot>>,
     (happened, grouped, had): (
         mpsc::Sender<Told>,
@@ -69,9 +70,16 @@ async fn play(
         mpsc::Sender<Arc<Commons>>,
     ),
 ) -> Infallible {
-    let start = Instant::now();
-    for (after, recorded) in played {
-        sleep_until(start + after).await;
+    let (start, mut played) = (Instant::now(), Played::begin());
+    for (after, recorded) in recorded {
+        loop {
+            tokio::select! {
+                () = sleep_until(start + played.due(after)) => break,
+                Some(command) = asked.recv() => if let Command::Play(speed) = command {
+                    played.turn(start.elapsed(), speed);
+                },
+            }
+        }
         match recorded {
             Recorded::Snapshot(snapshot) => {
                 samples.send_replace(Arc::new(*snapshot));

@@ -75,6 +75,8 @@ impl<'a> Host<'a> {
                 let _ = reply.send(self.connect(ticket).await);
             }
             Command::HaveRead(group) => self.have_read(&group).await,
+            // What is live goes at its own speed.
+            Command::Play(_) => {}
             Command::Network { request, reply } => {
                 let _ = reply.send(self.of_network(request).await);
             }

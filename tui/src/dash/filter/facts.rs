@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use peerway::{Event, EventKind, PathInfo, PathKind, PeerId, PeerSnapshot, PeerState, Presence};
+use peerway::{
+    Event, EventKind, FlowSnapshot, PathInfo, PathKind, PeerId, PeerSnapshot, PeerState, Presence,
+};
 
 use peerway_swarm::{groups::PostView, share::Kind};
 
@@ -10,12 +12,20 @@ use super::{Facts, Number, Word};
 use crate::dash::{
     columns::Column,
     contents::{self, Content},
+    exposed,
     group::{Member, Pair},
     joined::{Fellow, Tie},
     look::UNICODE,
-    model::Data,
+    model::{Data, Model},
     trail::Trails,
+    transfers,
     words::{Address, Measured, Standing, Twins, Words, is_warning, nat_class},
+};
+use crate::{
+    kept::State,
+    printable::printable,
+    servers::Served,
+    transfers::{Direction, Transfer},
 };
 
 /// For those who print: peers are called as the address book calls them, and nothing is hidden.
@@ -266,6 +276,105 @@ pub(in crate::dash) fn of_post(post: &PostView, is_unread: bool, called: &str) -
     facts.word(Word::Text, post.text.as_deref().unwrap_or_default());
     facts.word(Word::State, if is_unread { "unread" } else { "read" });
     facts
+}
+
+/// Of a connection, and of what it carries.
+pub(in crate::dash) fn of_flow(
+    peer: &PeerSnapshot,
+    flow: &FlowSnapshot,
+    words: &Words<'_>,
+) -> Facts {
+    let mut facts = Facts::default();
+    carried(&mut facts, "connection", (Some(peer), Some(peer.id)), words);
+    facts.word(Word::Protocol, &flow.alpn);
+    facts.word(Word::State, "open");
+    let traffic = flow.traffic;
+    facts.number(Number::Down, traffic.rx_rate as f64);
+    facts.number(Number::Up, traffic.tx_rate as f64);
+    let total = traffic.rx_bytes.saturating_add(traffic.tx_bytes);
+    facts.number(Number::Total, total as f64);
+    facts.number(Number::Age, flow.age.as_secs_f64());
+    facts
+}
+
+/// Of a file that comes or goes, or what goes through a forward.
+pub(in crate::dash) fn of_transfer(transfer: &Transfer, model: &Model) -> Facts {
+    let mut facts = Facts::default();
+    let (data, words) = (model.data(), model.words());
+    let is_forward = transfer.direction == Direction::Forwarding;
+    let kind = if is_forward { "forward" } else { "transfer" };
+    let peer = transfer.peer.and_then(|id| data.snapshot.peer(id));
+    carried(&mut facts, kind, (peer, transfer.peer), &words);
+    facts.word(Word::Name, &transfers::shown(model, transfer));
+    facts.word(Word::State, transfer.word());
+    let rate = transfers::rate(data, transfer) as f64;
+    let towards = match transfer.direction {
+        Direction::Sending => Number::Up,
+        Direction::Receiving | Direction::Fetching | Direction::Forwarding => Number::Down,
+    };
+    facts.number(towards, rate);
+    if is_forward {
+        facts.number(Number::Up, rate);
+    }
+    if transfer.moved.bytes > 0 {
+        facts.number(Number::Size, transfer.moved.bytes as f64);
+    }
+    if let Some(percent) = transfer.percent() {
+        facts.number(Number::Done, f64::from(percent));
+    }
+    facts.number(Number::Total, transfer.moved.bytes_done as f64);
+    facts
+}
+
+/// Of a server that is exposed, and of who uses it.
+pub(in crate::dash) fn of_server(server: &Served, model: &Model) -> Facts {
+    let mut facts = Facts::default();
+    for client in &server.clients {
+        let peer = model.data().snapshot.peer(client.id);
+        carried(
+            &mut facts,
+            "server",
+            (peer, Some(client.id)),
+            &model.words(),
+        );
+    }
+    facts.word(Word::Kind, "server");
+    facts.word(Word::Name, &printable(&server.name));
+    facts.word(Word::Text, &exposed::target(model, server));
+    let state = match server.state {
+        None | Some(State::Ready) => "ready",
+        Some(State::Waiting) => "waiting",
+        Some(State::Failed) => "failed",
+    };
+    facts.word(Word::State, state);
+    let rates = exposed::rates(model.data(), server);
+    facts.number(Number::Down, rates.down as f64);
+    facts.number(Number::Up, rates.up as f64);
+    let total = server.received.saturating_add(server.sent);
+    facts.number(Number::Total, total as f64);
+    facts
+}
+
+/// What is known of what is carried by who is at its other end.
+fn carried(
+    facts: &mut Facts,
+    kind: &str,
+    (peer, id): (Option<&PeerSnapshot>, Option<PeerId>),
+    words: &Words<'_>,
+) {
+    facts.word(Word::Kind, kind);
+    if let Some(id) = id {
+        name(facts, &id, words);
+        facts.word(Word::Peer, &words.name(&id));
+    }
+    let Some(peer) = peer else { return };
+    facts.word(Word::Path, words.kind(peer).word());
+    if let Some(path) = &peer.path {
+        by(facts, path, words);
+    }
+    if let Some(rtt) = Measured::rtt(peer) {
+        facts.number(Number::Rtt, rtt.as_secs_f64() * 1e3);
+    }
 }
 
 fn presence(presence: Presence) -> &'static str {

@@ -15,6 +15,8 @@ pub(crate) enum About {
     Members,
     /// What was said in them.
     Posts,
+    /// What the links are used for: connections, transfers, forwards and servers.
+    Flows,
 }
 
 /// A field that is words.
@@ -42,10 +44,12 @@ pub(crate) enum Word {
     Nat,
     /// What a member may do.
     Role,
-    /// Whether content is a file or a folder.
+    /// Whether content is a file or a folder, or which table a flow is in.
     Kind,
-    /// A peer that has some of it.
+    /// A peer that has some of it, or is at its other end.
     Peer,
+    /// What a connection is for.
+    Protocol,
 }
 
 /// A field that is a number, in the unit that is said here.
@@ -80,7 +84,7 @@ pub(super) enum Field {
 /// How close a word must be to be what was meant.
 const LIKENESS: f64 = 0.8;
 
-const FIELDS: [(&str, Field); 23] = [
+const FIELDS: [(&str, Field); 24] = [
     ("name", Field::Word(Word::Name)),
     ("id", Field::Word(Word::Id)),
     ("state", Field::Word(Word::State)),
@@ -101,6 +105,7 @@ const FIELDS: [(&str, Field); 23] = [
     ("role", Field::Word(Word::Role)),
     ("kind", Field::Word(Word::Kind)),
     ("peer", Field::Word(Word::Peer)),
+    ("protocol", Field::Word(Word::Protocol)),
     ("size", Field::Number(Number::Size)),
     ("done", Field::Number(Number::Done)),
     ("holders", Field::Number(Number::Holders)),
@@ -125,6 +130,20 @@ const CONTENT_STATES: &[&str] = &[
 const MEMBER_STATES: &[&str] = &["here", "online", "away", "left", "removed"];
 /// What `state` of a post may be.
 const POST_STATES: &[&str] = &["unread", "read"];
+/// What `kind` of what the links are used for may be.
+const FLOW_KINDS: &[&str] = &["connection", "transfer", "forward", "server"];
+/// What `state` of these may be.
+const FLOW_STATES: &[&str] = &[
+    "open",
+    "receiving",
+    "sending",
+    "fetching",
+    "forwarding",
+    "paused",
+    "ready",
+    "waiting",
+    "failed",
+];
 /// What `path` between members may be.
 const GROUP_PATHS: &[&str] = &["direct", "relay", "none", "v4", "v6", "lan", "tcp"];
 /// What `path` may be.
@@ -142,13 +161,14 @@ const PATHS: &[&str] = &[
 ];
 
 impl About {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Peers,
         Self::Events,
         Self::Groups,
         Self::Shares,
         Self::Members,
         Self::Posts,
+        Self::Flows,
     ];
 
     fn word(self) -> &'static str {
@@ -159,6 +179,7 @@ impl About {
             Self::Shares => "shares",
             Self::Members => "members of groups",
             Self::Posts => "posts",
+            Self::Flows => "flows",
         }
     }
 }
@@ -192,21 +213,25 @@ impl Field {
     }
 
     fn is_of(self, about: About) -> bool {
-        use About::{Events, Groups, Members, Peers, Posts, Shares};
+        use About::{Events, Flows, Groups, Members, Peers, Posts, Shares};
         let of: &[About] = match self {
             Self::Word(Word::Name | Word::Id | Word::State) => &About::ALL,
-            Self::Word(Word::Path | Word::Why) | Self::Number(Number::Rtt) => {
-                &[Peers, Events, Groups, Members]
+            Self::Word(Word::Path) | Self::Number(Number::Rtt) => {
+                &[Peers, Events, Groups, Members, Flows]
             }
+            Self::Word(Word::Why) => &[Peers, Events, Groups, Members],
+            Self::Word(Word::Protocol) => &[Flows],
             Self::Word(Word::Event | Word::Level) => &[Events],
-            Self::Word(Word::Text) => &[Events, Posts],
-            Self::Number(Number::Down | Number::Up) => &[Peers, Groups, Shares],
-            Self::Number(Number::Age) => &[Peers, Groups],
+            Self::Word(Word::Text) => &[Events, Posts, Flows],
+            Self::Number(Number::Down | Number::Up) => &[Peers, Groups, Shares, Flows],
+            Self::Number(Number::Age) => &[Peers, Groups, Flows],
             Self::Word(Word::Group | Word::Nat) => &[Groups],
             Self::Word(Word::Role) => &[Members],
-            Self::Word(Word::Kind | Word::Peer)
-            | Self::Number(Number::Size | Number::Done | Number::Holders) => &[Shares],
-            Self::Number(Number::Total) => &[Peers, Shares],
+            Self::Word(Word::Kind | Word::Peer) | Self::Number(Number::Size | Number::Done) => {
+                &[Shares, Flows]
+            }
+            Self::Number(Number::Holders) => &[Shares],
+            Self::Number(Number::Total) => &[Peers, Shares, Flows],
             Self::Word(Word::Trust) | Self::Number(Number::Loss) => &[Peers],
         };
         of.contains(&about)
@@ -217,7 +242,7 @@ impl Word {
     /// Whether a bare word is looked for in it.
     pub(super) fn is_searched(self) -> bool {
         match self {
-            Self::Name | Self::Id | Self::Text => true,
+            Self::Name | Self::Id | Self::Text | Self::Protocol => true,
             Self::State
             | Self::Path
             | Self::Why
@@ -240,6 +265,8 @@ impl Word {
             Self::State if about == About::Members => Some(MEMBER_STATES),
             Self::State if about == About::Posts => Some(POST_STATES),
             Self::Role => Some(&["reader", "member", "admin", "founder"]),
+            Self::State if about == About::Flows => Some(FLOW_STATES),
+            Self::Kind if about == About::Flows => Some(FLOW_KINDS),
             Self::Kind => Some(&["file", "folder"]),
             Self::Path if about == About::Groups => Some(GROUP_PATHS),
             Self::State => Some(STATES),
@@ -253,7 +280,8 @@ impl Word {
             | Self::Text
             | Self::Group
             | Self::Nat
-            | Self::Peer => None,
+            | Self::Peer
+            | Self::Protocol => None,
         }
     }
 }

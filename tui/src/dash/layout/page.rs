@@ -47,7 +47,7 @@ impl PageAreas {
         } else if body.height >= 34 {
             page.tall(body, pairs)
         } else if body.height >= 18 {
-            page.medium(body, focus)
+            page.medium(body, focus, (pairs, events))
         } else if focus == Panel::Page {
             let [why, strip] = rows(body, [0, STRIP_HEIGHT - 1]);
             Self {
@@ -135,11 +135,13 @@ impl PageAreas {
     }
 
     /// Of the tables only the one with the focus.
-    fn medium(self, body: Rect, focus: Panel) -> Self {
+    fn medium(self, body: Rect, focus: Panel, (pairs, events): (u16, u16)) -> Self {
+        let table = if focus == Panel::Pairs { pairs } else { events };
         let [why, charts, table] = body.layout(&Layout::vertical([
             Constraint::Fill(1),
             Constraint::Length(STRIP_HEIGHT),
-            Constraint::Length(body.height / 4 + 1),
+            // What the table leaves is for the reasons.
+            Constraint::Length(table.min(body.height / 4 + 1)),
         ]));
         let [strip, rtt] = charts.layout(&Layout::horizontal([Constraint::Fill(1); 2]));
         let is_wide = body.width >= 80;

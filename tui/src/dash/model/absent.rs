@@ -98,8 +98,8 @@ impl Model {
         let words = self.words();
         let peers = &self.data().snapshot.peers;
         let is_shown = |peer: &PeerSnapshot| {
-            let matches =
-                self.filter.is_empty() || self.filter.shows(&filter::of_peer(peer, &words));
+            let matches = self.filters.peers.is_empty()
+                || self.filters.peers.shows(&filter::of_peer(peer, &words));
             matches && (!self.faults_only || words.kind(peer).is_fault())
         };
         let places = |peers: &[PeerSnapshot]| -> Vec<usize> {

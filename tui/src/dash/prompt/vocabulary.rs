@@ -12,6 +12,7 @@ use crate::{
         filter::nearest,
         keymap::{Action, Ask, What},
         sort::Column,
+        speed::Turn,
         tabs::View,
         window::Window,
         words::Level,
@@ -49,7 +50,7 @@ pub(super) enum Takes {
 }
 
 #[rustfmt::skip]
-pub(super) const WORDS: [(&str, Takes); 60] = [
+pub(super) const WORDS: [(&str, Takes); 62] = [
     ("accept", Takes::Nothing(Action::Callers)),
     ("allow", Takes::Ask(Ask::LetIn)),
     ("block", Takes::Ask(Ask::Block)),
@@ -61,6 +62,7 @@ pub(super) const WORDS: [(&str, Takes); 60] = [
     ("disconnect", Takes::Ask(Ask::Disconnect)),
     ("events", Takes::Nothing(Action::View(View::Events))),
     ("expand", Takes::Nothing(Action::Expand)),
+    ("faster", Takes::Nothing(Action::Speed(Turn::Faster))),
     ("faults", Takes::Nothing(Action::FaultsOnly)),
     ("filter", Takes::Filter),
     ("flows", Takes::Nothing(Action::View(View::Flows))),
@@ -97,6 +99,7 @@ pub(super) const WORDS: [(&str, Takes); 60] = [
     ("services", Takes::Services),
     ("share", Takes::Nothing(Action::Share)),
     ("shares", Takes::Nothing(Action::View(View::Shares))),
+    ("slower", Takes::Nothing(Action::Speed(Turn::Slower))),
     ("sort", Takes::Column),
     ("status", Takes::Nothing(Action::View(View::Overview))),
     ("suspend", Takes::Nothing(Action::Suspend)),

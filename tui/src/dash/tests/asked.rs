@@ -1,7 +1,9 @@
 //! What is asked of the node by key, and lines at the bottom of a terminal as the whole screen.
 
+use std::time::Duration;
+
 use crossterm::event::KeyCode;
-use peerway::{PeerId, PeerState};
+use peerway::{PathInfo, PeerId, PeerState};
 use ratatui::{Terminal, TerminalOptions, Viewport, backend::TestBackend, layout::Rect};
 
 use serde_json::json;
@@ -222,4 +224,62 @@ fn members_of_a_group_are_asked_as_peers_are() {
     };
     // The second is one to whom there is no link.
     assert_eq!(desk.type_in("jp"), [Effect::Ask(id(20), ping)]);
+}
+
+#[test]
+fn a_ping_stands_in_the_row_of_its_peer_and_on_its_page_each_answer_with_what_it_came_by() {
+    let mut desk = Desk::twelve(&options());
+    desk.screen(80, 24);
+    desk.type_in("jjjjj");
+    let (peer, ping) = (
+        id(5),
+        Request::Ping {
+            until_direct: false,
+        },
+    );
+    let path = |text: &str| -> Option<PathInfo> {
+        let kind = json!({"kind": "direct", "remote": text, "lan": false, "tcp": false});
+        serde_json::from_value(kind).ok()
+    };
+    let relayed = desk.model.data().snapshot.peer(peer).unwrap().path.clone();
+    let pong = |desk: &mut Desk, ms, path: Option<PathInfo>| {
+        let rtt = Duration::from_millis(ms);
+        desk.send(Msg::Answered(
+            peer,
+            ping.clone(),
+            Ok(Answer::Pong { rtt, path }),
+        ));
+    };
+    pong(&mut desk, 74, relayed.clone());
+    pong(&mut desk, 76, relayed);
+    pong(&mut desk, 30, path("192.0.2.9:5000"));
+    // One of another peer is beside it.
+    let other = Ok(Answer::Pong {
+        rtt: Duration::from_millis(5),
+        path: path("192.0.2.8:5000"),
+    });
+    desk.send(Msg::Answered(id(1), ping.clone(), other));
+    for (width, height) in [(60, 20), (80, 24), (120, 40)] {
+        let screen = desk.screen(width, height);
+        let row = |name: &str| screen.lines().find(|line| line.contains(name)).unwrap();
+        assert!(row("◐ cafe ").contains("30 · 60 ms"), "{screen}");
+        assert!(row("● laptop ").contains("● 5 · 5 ms"), "{screen}");
+    }
+    let wide = desk.screen(120, 40);
+    assert!(wide.contains("◐ 74 76 ● 30 · 60 ms"), "{wide}");
+    desk.type_in("\n");
+    for (width, height) in [(60, 20), (80, 24), (120, 40)] {
+        let screen = desk.screen(width, height);
+        let crumb = screen.lines().find(|line| line.contains("Peers →"));
+        assert!(crumb.unwrap().contains("30 · 60 ms"), "{screen}");
+    }
+    // It stays for a while after the last one, and no longer.
+    desk.send(Msg::Answered(peer, ping, Ok(Answer::Done)));
+    let now = desk.model.data().snapshot.clone();
+    for _ in 0..4 {
+        desk.sample(now.clone());
+    }
+    assert!(desk.screen(120, 40).contains("30 · 60 ms"));
+    desk.sample(now);
+    assert!(!desk.screen(120, 40).contains("30 · 60 ms"));
 }

@@ -292,7 +292,7 @@ fn the_grammar_filters_shares_members_and_posts_each_by_their_own() {
     desk.key(KeyCode::Esc);
     desk.type_in("\t/state=unread cake\n");
     assert_eq!(crate::dash::joined::posts(&desk.model).len(), 1);
-    assert!(desk.model.filter.is_empty());
+    assert!(desk.model.filters.peers.is_empty());
 }
 
 #[test]

@@ -182,10 +182,17 @@ impl Row {
 
     /// The address in use, and some that were tried in vain.
     fn pairs(&self) -> Value {
+        let local = |remote: &str| match remote.as_bytes().first() {
+            Some(b'[') => "[2001:db8:7::21]:41641",
+            _ if remote.starts_with("1") && !remote.starts_with("198.51") => "192.168.1.5:41641",
+            _ => "203.0.113.77:41641",
+        };
         let pair = |remote: &str, kind, state, rtt: Option<f64>, sent| {
             json!({
                 "remote": remote, "kind": kind, "state": state, "rtt_ms": rtt,
-                "sent": sent, "heard": u32::from(rtt.is_some()), "next_ms": (state == "probing").then_some(400),
+                "local": local(remote), "local_kind": if local(remote).starts_with("192") { "host" } else { "reflexive" },
+                "last_ms": (sent > 0).then_some(1200), "rank": rtt.map(|_| 1),
+                "sent": sent, "answered": u32::from(rtt.is_some()), "heard": u32::from(rtt.is_some()), "next_ms": (state == "probing").then_some(400),
             })
         };
         let direct = self.path.filter(|path| !path.starts_with("relay"));

@@ -78,9 +78,9 @@ fn the_filter_is_for_members_and_links_alike() {
     assert!(screen.contains("Group · home · 4"), "{screen}");
     assert!(screen.contains("filter: path=relay"), "{screen}");
     // The peers of the map are filtered by their own.
-    assert!(desk.model.filter.is_empty());
+    assert!(desk.model.filters.peers.is_empty());
     desk.key(KeyCode::Esc);
-    assert!(desk.model.group_filter.is_empty());
+    assert!(desk.model.filters.groups.is_empty());
     desk.type_in("/state=stale\n");
     let screen = desk.screen(120, 40);
     assert!(screen.contains("Group · home · 1"), "{screen}");
@@ -166,7 +166,7 @@ fn events_have_a_filter_of_their_own() {
         "{screen}"
     );
     assert!(screen.contains("filter: level=warn"), "{screen}");
-    assert!(desk.model.filter.is_empty());
+    assert!(desk.model.filters.peers.is_empty());
     desk.key(KeyCode::Esc);
     desk.type_in("6/event=nonsense\n");
     let screen = desk.screen(120, 40);

@@ -190,7 +190,7 @@ fn esc_clears_the_filter_of_a_pages_events_before_it_leaves_the_page() {
     let mut desk = page();
     desk.type_in("\t\t/relay\n");
     desk.key(KeyCode::Esc);
-    assert!(desk.model.event_filter.is_empty() && desk.model.page.is_some());
+    assert!(desk.model.filters.events.is_empty() && desk.model.page.is_some());
     desk.key(KeyCode::Esc);
     assert_eq!(desk.model.page, None);
 }

@@ -223,10 +223,48 @@ fn a_frozen_screen_stands_still_and_says_so() {
     desk.type_in("f");
     let frozen = desk.screen(80, 24);
     desk.sample(snapshot(&node(vec![])));
-    assert_eq!(desk.screen(80, 24), frozen);
+    let second = frozen.replace("FROZEN 0:00", "FROZEN 0:01");
+    assert_eq!(desk.screen(80, 24), second);
+    let wide = desk.screen(120, 40);
+    assert!(
+        wide.contains("as it was at 14:02:31  FROZEN 0:01"),
+        "{wide}"
+    );
     assert_snapshot!(frozen);
     desk.type_in("f");
     assert!(desk.screen(80, 24).contains("No peers yet"));
+}
+
+#[test]
+fn a_recording_says_how_fast_it_is_played_and_only_one_has_keys_for_that() {
+    let mut desk = Desk::twelve(&Options {
+        replay: true,
+        read_only: true,
+        ..options()
+    });
+    assert!(desk.screen(80, 24).contains("REPLAY 1×"));
+    let said = |effects: Vec<Effect>| match &effects[..] {
+        [Effect::Play(speed)] => speed.to_string(),
+        other => format!("{other:?}"),
+    };
+    assert_eq!(said(desk.type_in(">")), "2");
+    assert_eq!(said(desk.type_in(":faster\n")), "3");
+    let screen = desk.screen(120, 40);
+    for part in ["REPLAY 3×", " > faster", " < slower"] {
+        assert!(screen.contains(part), "{part}:\n{screen}");
+    }
+    assert_eq!(said(desk.type_in("<")), "2");
+    desk.send(Msg::Stopped);
+    let ended = desk.screen(120, 40);
+    assert!(
+        ended.contains("REPLAY ENDED") && !ended.contains("faster"),
+        "{ended}"
+    );
+    assert_eq!(desk.type_in(">"), []);
+    let mut desk = Desk::twelve(&options());
+    assert!(!desk.screen(200, 50).contains("faster"));
+    assert_eq!(desk.type_in(">"), []);
+    assert!(desk.screen(80, 24).contains("no recording"));
 }
 
 #[test]

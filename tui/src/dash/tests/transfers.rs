@@ -249,3 +249,67 @@ fn a_recording_is_asked_nothing_by_written_commands_either() {
         assert_eq!(desk.key(KeyCode::Enter), [], "{line}");
     }
 }
+
+#[test]
+fn the_grammar_filters_all_that_view_4_lists_and_esc_lists_all_again() {
+    let mut desk = desk(&options());
+    desk.screen(120, 40);
+    let shown = |desk: &Desk| {
+        let model = &desk.model;
+        let flows = crate::dash::flows::listed(model).len();
+        let transfers = crate::dash::transfers::listed(model).len();
+        (transfers, flows, crate::dash::exposed::listed(model).len())
+    };
+    desk.type_in("4");
+    let all = shown(&desk);
+    assert!(all.0 > 1 && all.1 > 2 && all.2 > 2, "{all:?}");
+    desk.type_in("/laptop\n");
+    let of_laptop = shown(&desk);
+    assert!(of_laptop.1 == 1 && of_laptop.2 == 1, "{of_laptop:?}");
+    let screen = desk.screen(120, 40);
+    let titles = [
+        format!("Flows · 1 of {}", all.1),
+        format!("Exposed · 1 of {}", all.2),
+    ];
+    for part in titles.iter().map(String::as_str).chain(["filter: laptop"]) {
+        assert!(screen.contains(part), "{part}:\n{screen}");
+    }
+    // Elsewhere all are counted.
+    desk.type_in("1");
+    assert_eq!(shown(&desk).1, all.1);
+    desk.type_in("4");
+    desk.key(KeyCode::Esc);
+    assert_eq!(shown(&desk), all);
+    for (filter, left) in [
+        ("kind=connection", (0, all.1, 0)),
+        ("kind=server state=waiting", (0, 0, 1)),
+        ("state=paused", (1, 0, 0)),
+        ("kind=transfer or kind=forward", (all.0, 0, 0)),
+        ("protocol~tunnel down>1M", (0, 1, 0)),
+        ("kind=server text~8080", (0, 0, 1)),
+        ("path=lan kind!=server kind=connection", (0, 1, 0)),
+    ] {
+        desk.type_in(&format!("/{filter}\n"));
+        assert_eq!(shown(&desk), left, "{filter}");
+        let screen = desk.screen(80, 24);
+        assert!(
+            screen.contains("Nothing here matches the filter"),
+            "{filter}:\n{screen}"
+        );
+        desk.key(KeyCode::Esc);
+    }
+    desk.type_in("/why=forced");
+    let screen = desk.screen(120, 40);
+    assert!(screen.contains("why is of peers, not of flows"), "{screen}");
+}
+
+#[test]
+fn what_is_selected_in_view_4_is_what_keys_are_about_while_a_filter_hides_others() {
+    let mut desk = desk(&options());
+    desk.screen(120, 40);
+    desk.type_in("4/state=paused\n");
+    let asked = desk.type_in("p");
+    assert_eq!(asked, [Effect::Order(4, TransferOrder::Resume)]);
+    desk.type_in("\n");
+    assert!(desk.screen(120, 40).contains("backup.tar"));
+}

@@ -63,7 +63,8 @@ fn a_relayed_peers_page_says_what_was_tried_and_what_would_help() {
         "12 probes to 1 address in 160 ms",
         "▒ relay fra1",
         "p50 61",
-        "✗ 198.51.100.40:10233",
+        "✗ 203.0.113.77:41641      198.51.100.40:10233",
+        "0/12     –  1.2 s    38s next round",
     ] {
         assert!(screen.contains(told), "{told}:\n{screen}");
     }

@@ -113,13 +113,13 @@ fn right(model: &Model, area: Rect, title: &str) -> String {
         glyphs.ascending
     };
     let sort = format!("sort: {} {direction}", model.share_sort.by.word());
-    let text = if model.share_filter.is_empty() {
+    let text = if model.filters.shares.is_empty() {
         sort
     } else {
         let dot = glyphs.dot;
         format!(
             "{sort} {dot} filter: {}",
-            printable(model.share_filter.text())
+            printable(model.filters.shares.text())
         )
     };
     let room = usize::from(area.width).saturating_sub(title.width() + 8);

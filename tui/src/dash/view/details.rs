@@ -27,20 +27,41 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Op
         return;
     };
     let name = model.words().name(&peer.id);
-    let mut lines = reason(model, peer);
+    let width = room.map_or(WIDTH, |room| room.width).min(body.width);
+    let space = room.map_or(body.height, |room| room.height);
+    let inside = (width.saturating_sub(4), space.saturating_sub(2));
+    let mut lines = reason_within(model, peer, inside);
     if let Some(phases) = phases(model, peer) {
         lines.extend([Line::default(), phases]);
     }
     lines.push(Line::default());
     lines.extend(facts(model, peer));
     let title = format!("{name} {} j k next peer, Esc closes", model.look.glyphs.dot);
-    let text = Paragraph::new(lines).wrap(Wrap { trim: false });
+    let text = wrapped(lines);
     let (within, size) = match room {
         Some(room) => (room, (room.width, room.height)),
         None => (body, (WIDTH, height(&text, WIDTH - 4) + 2)),
     };
     let inside = popup(model, frame, within, size, &title);
     frame.render_widget(text, inside);
+}
+
+fn wrapped(lines: Vec<Line<'static>>) -> Paragraph<'static> {
+    Paragraph::new(lines).wrap(Wrap { trim: false })
+}
+
+/// The same in so many columns and rows. Where these do not suffice, what would help comes before all that explains it.
+pub(super) fn reason_within(
+    model: &Model,
+    peer: &PeerSnapshot,
+    (width, rows): (u16, u16),
+) -> Vec<Line<'static>> {
+    let mut reason = reason(model, peer);
+    if reason.len() > 2 && height(&wrapped(reason.clone()), width) > rows {
+        let paragraph = reason.remove(1);
+        reason.push(paragraph);
+    }
+    reason
 }
 
 /// The rows that a text takes in so many columns, up to what is kept for details.

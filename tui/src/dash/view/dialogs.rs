@@ -33,6 +33,8 @@ pub(super) fn connect(model: &Model, connect: &Connect, frame: &mut Frame<'_>, b
         input_line(model, connect, usize::from(inside.width)),
         Line::default(),
     ];
+    // Blank lines are the first to go.
+    lines.retain(|line| inside.height >= 8 || line.width() > 0);
     lines.extend(verdict(model, connect));
     let text = Paragraph::new(lines).wrap(Wrap { trim: false });
     let [text_area, key_area] = inside.layout(&Layout::vertical([

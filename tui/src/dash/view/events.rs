@@ -9,7 +9,10 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{panel, table::shortened};
+use super::{
+    panel,
+    table::{say, shortened},
+};
 use crate::dash::{format, layout::Panel, list::List, look::Role, model::Model, words::Level};
 
 /// Columns for the peer's name.
@@ -31,16 +34,15 @@ pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let mut listed = model.listed_events().skip(model.events.top).peekable();
     if listed.peek().is_none() {
         let text = if model.data().events.is_empty() {
-            " nothing has happened since this window was opened"
-        } else if !model.event_filter.is_empty() {
-            " no event matches the filter; Esc clears it"
+            "nothing has happened since this window was opened"
+        } else if !model.filters.events.is_empty() {
+            "no event matches the filter; Esc clears it"
         } else if model.level == Level::All {
-            " nothing has happened to this peer since this window was opened"
+            "nothing has happened to this peer since this window was opened"
         } else {
-            " nothing of that level has happened; l shows more"
+            "nothing of that level has happened; l shows more"
         };
-        frame.render_widget(Line::styled(text, model.look.style(Role::Dim)), inside);
-        return;
+        return say(model, frame, inside, &[text]);
     }
     // What the history shows is pointed to from there.
     let is_pointed_to = model.focus == Panel::Events || model.moment.is_some();
@@ -159,8 +161,8 @@ fn state(model: &Model) -> String {
     if model.level != Level::All {
         parts.push(format!("level: {}", model.level.word()));
     }
-    if !model.event_filter.is_empty() {
-        parts.push(format!("filter: {}", model.event_filter.text()));
+    if !model.filters.events.is_empty() {
+        parts.push(format!("filter: {}", model.filters.events.text()));
     }
     if model.wraps {
         parts.push("wrapped".to_owned());

@@ -7,12 +7,12 @@ use ratatui::{
 };
 
 use super::{
-    panel, table,
+    flows, panel, table,
     transfers::{both, labelled},
 };
 use crate::{
     dash::{
-        exposed::{all, clients, glyph, rates, state, target, whom},
+        exposed::{all, clients, glyph, listed, rates, state, target, whom},
         format,
         layout::Panel,
         model::Model,
@@ -51,11 +51,15 @@ const COLUMNS: [(Column, u16); 9] = [
 ];
 
 pub(super) fn exposed(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let servers = all(model.data());
-    let title = format!("Exposed {} {}", model.look.glyphs.dot, servers.len());
-    let block = panel(model, &title, "", Some(Panel::Exposed));
+    let servers = listed(model);
+    let title = flows::title(model, "Exposed", (servers.len(), all(model.data()).len()));
+    let right = flows::order(model, "", area, &title);
+    let block = panel(model, &title, &right, Some(Panel::Exposed));
     let inside = block.inner(area);
     frame.render_widget(block, area);
+    if servers.is_empty() {
+        return table::say(model, frame, inside, &[flows::NOTHING]);
+    }
     let columns = table::fitting(COLUMNS, area.width);
     let height = usize::from(inside.height.saturating_sub(1));
     let shown = servers.iter().enumerate().skip(model.exposed.top);

@@ -6,11 +6,17 @@ use ratatui::{
     layout::{Constraint, Layout, Rect},
     text::{Line, Span},
 };
+use unicode_width::UnicodeWidthStr;
 
 use super::{panel, table, throughput::throughput};
 use crate::{
     dash::{
-        flows::flows as all, format, layout::Panel, look::Role, model::Model, tabs::View,
+        flows::{has_flows, listed},
+        format,
+        layout::Panel,
+        look::Role,
+        model::Model,
+        tabs::View,
         words::Address,
     },
     printable::printable,
@@ -53,7 +59,7 @@ const COLUMNS: [(Column, u16); 11] = [
 
 /// The table; in the view of its own, what it leaves is for the chart of what the flows carry.
 pub(super) fn flows(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let flows = all(&model.data().snapshot);
+    let flows = listed(model);
     let rows = u16::try_from(flows.len().max(1)).unwrap_or(u16::MAX);
     let wanted = rows.saturating_add(3);
     let has_chart = model.view == View::Flows
@@ -76,15 +82,20 @@ fn table(
     area: Rect,
     flows: &[(&PeerSnapshot, &FlowSnapshot)],
 ) {
-    let title = format!("Flows {} {}", model.look.glyphs.dot, flows.len());
+    let peers = model.data().snapshot.peers.iter();
+    let all = peers.map(|peer| peer.flows.len()).sum();
+    let heading = title(model, "Flows", (flows.len(), all));
     let right = if model.view == View::Flows {
-        "most carried first"
+        order(model, "most carried first", area, &heading)
     } else {
-        "4 opens this tab"
+        "4 opens this tab".to_owned()
     };
-    let block = panel(model, &title, right, Some(Panel::Flows));
+    let block = panel(model, &heading, &right, Some(Panel::Flows));
     let inside = block.inner(area);
     frame.render_widget(block, area);
+    if flows.is_empty() && has_flows(&model.data().snapshot) {
+        return table::say(model, frame, inside, &[NOTHING]);
+    }
     if flows.is_empty() {
         let lines = [
             "No connection is open: nothing is sent but what keeps links alive.",
@@ -107,6 +118,34 @@ fn table(
     let heading = columns.iter().map(|column| column.align(column.heading()));
     let widths = columns.iter().map(|column| column.width());
     table::draw(model, frame, inside, (heading, widths), rows);
+}
+
+/// Where the filter leaves none.
+pub(super) const NOTHING: &str = "Nothing here matches the filter. Esc clears it.";
+
+/// So many of all.
+pub(super) fn title(model: &Model, what: &str, (shown, all): (usize, usize)) -> String {
+    let dot = model.look.glyphs.dot;
+    if shown == all {
+        format!("{what} {dot} {all}")
+    } else {
+        format!("{what} {dot} {shown} of {all}")
+    }
+}
+
+/// What stands at the right of a title, and the filter, as far as there is room.
+pub(super) fn order(model: &Model, what: &str, area: Rect, title: &str) -> String {
+    if model.filters.flows.is_empty() {
+        return what.to_owned();
+    }
+    let glyphs = model.look.glyphs;
+    let filter = format!("filter: {}", printable(model.filters.flows.text()));
+    let text = match what {
+        "" => filter,
+        what => format!("{what} {} {filter}", glyphs.dot),
+    };
+    let room = usize::from(area.width).saturating_sub(title.width() + 8);
+    format::fit(&text, room, glyphs.ellipsis)
 }
 
 impl Column {

@@ -103,8 +103,8 @@ fn framed(model: &Model, frame: &mut Frame<'_>, area: Rect, title: &str, of: Pan
     if let Some(lag) = group::lag(model.data()) {
         notes.push(format!("{} old", format::age(lag)));
     }
-    if !model.group_filter.is_empty() {
-        notes.push(format!("filter: {}", model.group_filter.text()));
+    if !model.filters.groups.is_empty() {
+        notes.push(format!("filter: {}", model.filters.groups.text()));
     }
     let notes = notes.join(&format!(" {} ", model.look.glyphs.dot));
     let room = usize::from(area.width).saturating_sub(title.width() + 8);
@@ -249,7 +249,7 @@ pub(super) fn links(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let title = format!("Links {dot} {}{relayed}", pairs.len());
     let inside = framed(model, frame, area, &title, Panel::Links);
     if pairs.is_empty() {
-        let text = if model.group_filter.is_empty() {
+        let text = if model.filters.groups.is_empty() {
             "no member says anything of a link yet"
         } else {
             "no pair matches the filter"

@@ -18,7 +18,7 @@ use super::{
 use crate::dash::{
     format,
     history::Rate,
-    keymap::{self, Binding, Context, Key},
+    keymap::{self, Action, Binding, Context, Key},
     look::Role,
     model::{Model, Overlay},
     prompt,
@@ -143,6 +143,11 @@ fn hints(model: &Model, context: Context, room: usize) -> Vec<(&'static Binding,
         .filter(|(binding, _)| model.has_use_for(binding.action))
         .filter_map(|(binding, word)| {
             let key = model.keys.within(binding, context).next()?;
+            let word = match binding.action {
+                Action::NextPanel if model.panels().len() < 2 => "next view",
+                Action::ToggleTree if model.as_tree => "rings",
+                _ => word,
+            };
             Some((
                 binding,
                 format!(" {}", key.label(glyphs)),
@@ -199,7 +204,12 @@ fn mode(model: &Model) -> Line<'static> {
     if model.masked {
         spans.push(Span::styled("MASKED ", model.look.style(Role::Warn)));
     }
-    if model.screen.width >= 100 && !model.stopped && !model.replay {
+    let wide = model.screen.width >= 100;
+    if wide && model.is_frozen() {
+        let at = format::clock(model.data().snapshot.at_ms, model.utc_offset_s);
+        let text = format!("as it was at {at}  ");
+        spans.push(Span::styled(text, model.look.style(Role::Dim)));
+    } else if wide && !model.stopped && !model.replay {
         let whose = if model.owns_node {
             "this window runs the node  "
         } else {
@@ -207,15 +217,17 @@ fn mode(model: &Model) -> Line<'static> {
         };
         spans.push(Span::styled(whose, model.look.style(Role::Dim)));
     }
-    let (text, role) = if model.is_frozen() {
-        let at = format::clock(model.data().snapshot.at_ms, model.utc_offset_s);
-        (format!("FROZEN {at} "), Role::Warn)
+    let (text, role) = if let Some(lasts) = model.frozen_for() {
+        (format!("FROZEN {} ", format::lasting(lasts)), Role::Warn)
+    } else if model.stopped && model.replay {
+        ("REPLAY ENDED ".to_owned(), Role::Info)
     } else if model.stopped {
         ("STOPPED ".to_owned(), Role::Bad)
     } else if model.outage.is_some() {
         ("LOST ".to_owned(), Role::Bad)
     } else if model.replay {
-        ("REPLAY ".to_owned(), Role::Info)
+        let times = model.look.glyphs.times;
+        (format!("REPLAY {}{times} ", model.speed), Role::Info)
     } else {
         ("LIVE ".to_owned(), Role::Good)
     };

@@ -10,7 +10,7 @@ use ratatui::{
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{
-    details::{facts, reason},
+    details::{facts, reason_within},
     phases::phases,
 };
 use crate::dash::{
@@ -37,20 +37,29 @@ pub(super) fn inspector(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     ]));
     frame.render_widget(route(model, peer, usize::from(head.width)), head);
     let text = text.inner(Margin::new(1, 0));
-    let mut lines = reason(model, peer);
-    if let Some(phases) = phases(model, peer) {
+    let phases = phases(model, peer);
+    let above = 1 + u16::from(phases.is_some());
+    let has_two = text.width >= FACTS_WIDTH + LEAST_TEXT_WIDTH;
+    let width = if has_two {
+        text.width - FACTS_WIDTH - 2
+    } else {
+        text.width
+    };
+    let room = (width, (text.height + 1).saturating_sub(above));
+    let mut lines = reason_within(model, peer, room);
+    if let Some(phases) = phases {
         lines.insert(1, phases);
     }
     let paragraph = |lines| Paragraph::new(lines).wrap(Wrap { trim: false });
-    if text.width < FACTS_WIDTH + LEAST_TEXT_WIDTH {
+    if !has_two {
         lines.push(Line::default());
         lines.extend(facts(model, peer));
         frame.render_widget(paragraph(lines), text);
         return;
     }
-    let rest = lines.split_off(lines.len().min(2));
+    let rest = lines.split_off(lines.len().min(usize::from(above)));
     let [title, rest_area] = text.layout(&Layout::vertical([
-        Constraint::Length(lines.len() as u16),
+        Constraint::Length(above),
         Constraint::Fill(1),
     ]));
     let [reasons, measured] = rest_area.layout(

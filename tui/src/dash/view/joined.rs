@@ -218,10 +218,10 @@ pub(super) fn fellows(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let title = format!("Members{group} {dot} {online} of {count} online");
     let room = usize::from(area.width).saturating_sub(6);
     let title = format::fit(&title, room, model.look.glyphs.ellipsis);
-    let of = (Panel::Fellows, &model.joined_filter);
+    let of = (Panel::Fellows, &model.filters.members);
     let inside = framed(model, frame, area, &title, of);
     if fellows.is_empty() {
-        let text = if model.joined_filter.is_empty() {
+        let text = if model.filters.members.is_empty() {
             "no group is selected"
         } else {
             "no member matches the filter"
@@ -298,12 +298,12 @@ pub(super) fn posts(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         0 => "Messages".to_owned(),
         count => format!("Messages {dot} {count} unread"),
     };
-    let of = (Panel::Posts, &model.post_filter);
+    let of = (Panel::Posts, &model.filters.posts);
     let inside = framed(model, frame, area, &title, of);
     if posts.is_empty() {
         let text = match joined::selected(model) {
             None => "no group is selected",
-            Some(_) if !model.post_filter.is_empty() => "no message matches the filter",
+            Some(_) if !model.filters.posts.is_empty() => "no message matches the filter",
             Some(_) => "nothing was said yet: `peerway group post NAME TEXT`",
         };
         return table::say(model, frame, inside, &[text]);

@@ -66,7 +66,11 @@ pub(super) fn map(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 
 /// Whether the panel shows rings: they were not switched off, and have room.
 pub(in crate::dash) fn has_rings(model: &Model, area: Rect) -> bool {
-    !model.as_tree && fits(field(area))
+    !model.as_tree && has_room_for_rings(area)
+}
+
+pub(in crate::dash) fn has_room_for_rings(area: Rect) -> bool {
+    fits(field(area))
 }
 
 /// Where the map is in its panel.
@@ -182,11 +186,20 @@ fn links(model: &Model, frame: &mut Frame<'_>, map: &Map) {
 /// To the right and a little below, where there are neither peers nor relays.
 fn ring_labels(model: &Model, frame: &mut Frame<'_>, map: &Map, field: Rect) {
     let (across, below) = (0.94, 0.34);
+    let labels = || {
+        let peers = map.peers.iter().map(|place| place.label);
+        peers.chain(map.relays.iter().map(|hub| hub.label))
+    };
     for (part, time) in RADII.into_iter().zip(RINGS) {
         let label = format!("{} ms", time.as_millis());
         let x = f64::from(map.center.0) + part * map.radius.0 * across;
         let y = f64::from(map.center.1) + part * map.radius.1 * below;
         let area = Rect::new(x as u16, y.round() as u16, label.width() as u16, 1);
+        // Part of a number would be another one.
+        let around = Rect::new(area.x.saturating_sub(1), area.y, area.width + 2, 1);
+        if labels().any(|other| other.intersects(around)) {
+            continue;
+        }
         let line = Line::styled(label, model.look.style(Role::Dim));
         frame.render_widget(line, area.intersection(field));
     }

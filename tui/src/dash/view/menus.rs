@@ -62,7 +62,9 @@ pub(super) fn sort(model: &Model, at: usize, frame: &mut Frame<'_>, body: Rect) 
     let height = u16::try_from(model.sort_columns().len() + 2).unwrap_or(u16::MAX);
     let inside = popup(model, frame, body, (24, height), "Sort by");
     let (columns, sort) = (model.sort_columns(), model.sorted_by());
-    for ((row, column), area) in columns.iter().copied().enumerate().zip(inside.rows()) {
+    let skipped = (at + 1).saturating_sub(usize::from(inside.height));
+    let shown = columns.iter().copied().enumerate().skip(skipped);
+    for ((row, column), area) in shown.zip(inside.rows()) {
         let key = BINDINGS
             .iter()
             .find(|binding| binding.action == Action::SortBy(column))

@@ -8,7 +8,7 @@ use ratatui::{
     widgets::{Paragraph, Wrap},
 };
 
-use super::{details, events, evidence::evidence, pairs, panel, rtt, sides};
+use super::{details, events, evidence::evidence, pairs, panel, rtt, sides, ways};
 use crate::dash::{
     format,
     layout::{PageAreas, Panel},
@@ -31,7 +31,7 @@ pub(super) fn page(model: &Model, frame: &mut Frame<'_>, areas: &PageAreas) {
         why(model, peer, frame, area);
     }
     if let Some(area) = areas.strip {
-        pairs::history(model, peer, frame, area);
+        ways::history(model, peer, frame, area);
     }
     if let Some(area) = areas.rtt {
         let rtts = model.data().history.peer(&peer.id);
@@ -56,7 +56,9 @@ fn crumb(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         Span::styled(format!(" Peers {} ", glyphs.right), dim),
         Span::styled(words.name(&id), look.style(Role::Title)),
     ];
-    let right = if area.width >= 60 {
+    let ping = model.pings.of(id);
+    // An answer that comes now is worth more than keys that the last line has too.
+    let right = if area.width >= if ping.is_some() { 100 } else { 60 } {
         "[ previous  ] next "
     } else {
         ""
@@ -72,10 +74,16 @@ fn crumb(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let link = words.link(peer, Address::None);
         let link = format!("  {} {link}", kind.glyph(glyphs));
         left.push(Span::styled(link, look.style(kind.role())));
-        if let Some(rtt) = Measured::rtt(peer).filter(|_| kind.is_reached()) {
+        if let Some(rtt) = Measured::rtt(peer).filter(|_| kind.is_reached() && ping.is_none()) {
             left.push(Span::raw(format!("  {}", format::rtt(rtt))));
         }
-        if area.width >= 80 {
+        if let Some(ping) = ping {
+            let used: usize = left.iter().map(Span::width).sum();
+            let room = usize::from(area.width).saturating_sub(used + right.len() + 8);
+            left.push(Span::styled("  ping ", dim));
+            left.extend(ping.strip(&look, room).spans);
+        }
+        if area.width >= 80 && ping.is_none() {
             let (down, up) = (peer.traffic.rx_rate, peer.traffic.tx_rate);
             left.push(Span::raw(format!(
                 "  {} {} {} {}",
@@ -85,7 +93,7 @@ fn crumb(model: &Model, frame: &mut Frame<'_>, area: Rect) {
                 format::short(up)
             )));
         }
-        if area.width >= 100 {
+        if area.width >= 100 && ping.is_none() {
             let age = format::age(peer.state_age);
             left.push(Span::styled(format!("  for {age}"), dim));
         }

@@ -56,7 +56,7 @@ fn no_row(model: &Model) -> String {
         .keys
         .first(Context::Peers, Action::FaultsOnly, model.look.glyphs);
     match all.filter(|_| model.faults_only) {
-        Some(key) if model.filter.is_empty() => {
+        Some(key) if model.filters.peers.is_empty() => {
             format!("No peer has a fault. {key} shows all.")
         }
         Some(key) => format!(
@@ -343,6 +343,10 @@ fn cell(
         text.filter(|_| kind.is_reached())
             .unwrap_or_else(|| glyphs.none.to_owned())
     };
+    let ping = model.pings.of(peer.id).filter(|_| column == Column::Path);
+    if let Some(ping) = ping {
+        return ping.strip(&look, usize::from(width));
+    }
     let text = match column {
         Column::State => {
             let marker = if selected { glyphs.cursor } else { " " };
@@ -483,7 +487,7 @@ fn title(model: &Model) -> String {
 
 fn order(model: &Model, width: u16) -> String {
     let sorted = format!("sort: {} {}", model.sort.by.word(), direction(model));
-    match model.filter.text() {
+    match model.filters.peers.text() {
         _ if width < 60 => String::new(),
         "" if width < 120 => sorted,
         "" => format!("{sorted} {} filter: none", model.look.glyphs.dot),

@@ -9,6 +9,7 @@ use ratatui::{
     style::Style,
     text::{Line, Span},
 };
+use unicode_width::UnicodeWidthStr;
 
 use super::{
     network::{mapping, public, relay_line},
@@ -32,7 +33,7 @@ struct Section {
 
 /// Sections beside and below each other if they fit, or one list that scrolls.
 pub(super) fn report(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let nat = nat(model);
+    let nat = nat(model, area.width);
     let addresses = addresses(model, area.width);
     let relays = relays(model, area.width);
     let changes = changes(model);
@@ -77,7 +78,7 @@ pub(super) fn report(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 /// Lines of the report as a list, for those who scroll it.
 pub(in crate::dash) fn lines(model: &Model, width: u16) -> usize {
     let sections = [
-        nat(model),
+        nat(model, width),
         addresses(model, width),
         relays(model, width),
         changes(model),
@@ -129,27 +130,44 @@ fn fact(model: &Model, name: &str, text: String) -> Line<'static> {
 
 /// A fact in as many lines as it takes, on a screen of this width.
 fn folded(model: &Model, name: &str, text: &str, width: u16) -> Vec<Line<'static>> {
-    let panel = if width >= WIDE_FROM { width / 2 } else { width };
-    // The border, and the name with its blanks.
-    let room = usize::from(panel).saturating_sub(2 + 11).max(1);
-    let rows = format::folded(text, room);
+    let rows = format::folded(text, room(width));
     let named = rows.into_iter().enumerate();
     named
         .map(|(at, row)| fact(model, if at == 0 { name } else { "" }, row))
         .collect()
 }
 
-/// A fact, and in grey what it is known from.
-fn known(model: &Model, name: &str, text: String, from: String) -> Line<'static> {
-    let mut line = fact(model, name, text);
-    if !from.is_empty() {
-        let from = format!("  {from}");
-        line.push_span(Span::styled(from, model.look.style(Role::Dim)));
+/// A fact, and in grey what it is known from: behind it, or below where there is no room, on a screen of this width.
+fn known(
+    model: &Model,
+    (name, text): (&str, String),
+    from: &str,
+    width: u16,
+) -> Vec<Line<'static>> {
+    let dim = model.look.style(Role::Dim);
+    let room = room(width);
+    let has_room = text.width() + 2 + from.width() <= room;
+    let mut first = fact(model, name, text);
+    if from.is_empty() {
+        return vec![first];
     }
-    line
+    if has_room {
+        first.push_span(Span::styled(format!("  {from}"), dim));
+        return vec![first];
+    }
+    let rows = format::folded(from, room).into_iter();
+    let below = rows.map(|row| fact(model, "", row).style(dim));
+    std::iter::once(first).chain(below).collect()
 }
 
-fn nat(model: &Model) -> Section {
+/// Columns beside the name of a fact, in its panel on a screen of this width.
+fn room(width: u16) -> usize {
+    let panel = if width >= WIDE_FROM { width / 2 } else { width };
+    // The border, and the name with its blanks.
+    usize::from(panel).saturating_sub(2 + 11).max(1)
+}
+
+fn nat(model: &Model, width: u16) -> Section {
     let snapshot = &model.data().snapshot;
     let network = &snapshot.network;
     let evidence = &network.nat_evidence;
@@ -170,24 +188,23 @@ fn nat(model: &Model) -> Section {
         count => format!("{count} asked at two ports"),
     };
     let class = own_nat_class(network).to_owned();
-    let mut lines = vec![
-        known(model, "kind", class, asked),
-        known(model, "mapping", network.nat.mapping.to_string(), two),
-        known(
-            model,
+    let nat64 = if network.nat64 { "yes" } else { "no" };
+    let facts = [
+        ("kind", class, asked),
+        ("mapping", network.nat.mapping.to_string(), two),
+        (
             "filtering",
             network.nat.filtering.to_string(),
             String::new(),
         ),
-        known(model, "ports", allocation(network.nat.allocation), same),
-        known(
-            model,
-            "NAT64",
-            if network.nat64 { "yes" } else { "no" }.to_owned(),
-            String::new(),
-        ),
-        fact(model, "forwarded", mapping(model, network)),
+        ("ports", allocation(network.nat.allocation), same),
+        ("NAT64", nat64.to_owned(), String::new()),
     ];
+    let facts = facts.into_iter();
+    let mut lines: Vec<Line<'static>> = facts
+        .flat_map(|(name, text, from)| known(model, (name, text), &from, width))
+        .collect();
+    lines.push(fact(model, "forwarded", mapping(model, network)));
     if let Some(refusal) = &network.port_refusal {
         let reason = match refusal.reason {
             RefusalReason::NoPublicAddress => "the router has no public address itself",
@@ -228,28 +245,18 @@ fn checked(snapshot: &NodeSnapshot) -> String {
 
 fn addresses(model: &Model, width: u16) -> Section {
     let network = &model.data().snapshot.network;
-    let seen = |addr: Option<_>| {
-        if addr.is_some() {
-            "as relays see it"
-        } else {
-            ""
-        }
-        .to_owned()
-    };
-    let mut lines = vec![
-        known(
-            model,
-            "IPv4",
-            public(model, network.public_v4),
-            seen(network.public_v4),
-        ),
-        known(
-            model,
-            "IPv6",
-            public(model, network.public_v6),
-            seen(network.public_v6),
-        ),
-    ];
+    let families = [("IPv4", network.public_v4), ("IPv6", network.public_v6)];
+    let families = families.into_iter();
+    let mut lines: Vec<Line<'static>> = families
+        .flat_map(|(name, addr)| {
+            let seen = if addr.is_some() {
+                "as relays see it"
+            } else {
+                ""
+            };
+            known(model, (name, public(model, addr)), seen, width)
+        })
+        .collect();
     for (row, addr) in network.local.iter().enumerate() {
         let name = if row == 0 { "local" } else { "" };
         lines.push(fact(model, name, model.words().addr(*addr)));

@@ -8,7 +8,7 @@ use ratatui::{
 
 use super::{panel, put};
 use crate::dash::{
-    history::{KEPT_RTTS, Rtts},
+    history::{KEPT_RTTS, Rtts, Spread},
     look::{Glyphs, Role},
     model::Model,
 };
@@ -74,12 +74,30 @@ pub(super) fn chart(
         frame.render_widget(Line::styled(label, dim).right_aligned(), area);
     }
     line(model, frame, plot, rtts, full);
-    let loss = loss.map_or_else(String::new, |loss| format!("  loss {:.1} %", loss * 100.0));
-    let text = format!(
-        " min {:.0}  p50 {:.0}  p95 {:.0}  max {:.0} ms{loss}  jitter {:.1}",
-        spread.least, spread.median, spread.p95, spread.most, spread.jitter
-    );
-    frame.render_widget(Line::raw(text), legend);
+    frame.render_widget(Line::raw(figures(&spread, loss, legend.width)), legend);
+}
+
+/// As many of the figures as fit; the first to give way are those that tell least.
+fn figures(spread: &Spread, loss: Option<f64>, width: u16) -> String {
+    let mut parts = vec![
+        (3, format!("  min {:.0}", spread.least)),
+        (1, format!("  p50 {:.0}", spread.median)),
+        (4, format!("  p95 {:.0}", spread.p95)),
+        (2, format!("  max {:.0} ms", spread.most)),
+    ];
+    parts.extend(loss.map(|loss| (0, format!("  loss {:.1} %", loss * 100.0))));
+    parts.push((5, format!("  jitter {:.1}", spread.jitter)));
+    let text = |parts: &[(u8, String)]| -> String {
+        let all: String = parts.iter().map(|(_, text)| text.as_str()).collect();
+        all.chars().skip(1).collect()
+    };
+    for least in (1..=5).rev() {
+        if text(&parts).len() <= usize::from(width) {
+            break;
+        }
+        parts.retain(|(rank, _)| *rank != least);
+    }
+    text(&parts)
 }
 
 /// What the top of the chart stands for, milliseconds: round, and above all that was measured.

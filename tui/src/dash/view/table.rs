@@ -4,7 +4,7 @@ use ratatui::{
     Frame,
     layout::{Constraint, Layout, Margin, Rect},
     text::{Line, Span},
-    widgets::{Row, Table},
+    widgets::{Paragraph, Row, Table, Wrap},
 };
 
 use super::selectable;
@@ -69,9 +69,10 @@ pub(super) fn shortened(line: Line<'static>, width: u16, ellipsis: &'static str)
 
 /// What is said where there would be no row.
 pub(super) fn say(model: &Model, frame: &mut Frame<'_>, inside: Rect, lines: &[&'static str]) {
-    for (line, row) in lines.iter().zip(inside.inner(Margin::new(1, 0)).rows()) {
-        frame.render_widget(Line::styled(*line, model.look.style(Role::Dim)), row);
-    }
+    let lines: Vec<Line<'static>> = lines.iter().map(|line| Line::raw(*line)).collect();
+    let text = Paragraph::new(lines).wrap(Wrap { trim: true });
+    let text = text.style(model.look.style(Role::Dim));
+    frame.render_widget(text, inside.inner(Margin::new(1, 0)));
 }
 
 #[cfg(test)]

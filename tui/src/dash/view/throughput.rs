@@ -146,7 +146,10 @@ fn axes(
     for y in down.y..down.bottom().saturating_sub(1) {
         label(y, "", glyphs.tick);
     }
-    label(down.y, &compact(down_scale), glyphs.tick);
+    // In the only row the axis stands, beside which part of another number would be a third one.
+    if down.height > 1 {
+        label(down.y, &compact(down_scale), glyphs.tick);
+    }
     if down.height >= 4 && down.height.is_multiple_of(2) {
         label(
             down.y + down.height / 2,

@@ -8,16 +8,16 @@ use ratatui::{
     widgets::{Paragraph, Wrap},
 };
 
-use super::{exposed::lines, panel, popup, table};
+use super::{exposed::lines, flows, panel, popup, table};
 use crate::{
     dash::{
         exposed,
-        flows::flows,
+        flows::listed as listed_flows,
         format,
         layout::Panel,
         look::Role,
         model::Model,
-        transfers::{all, glyph, left, rate, selected, shown, whom},
+        transfers::{all, glyph, left, listed, rate, selected, shown, whom},
         words::Address,
     },
     printable::printable,
@@ -56,20 +56,24 @@ const COLUMNS: [(Column, u16); 8] = [
 ];
 
 pub(super) fn transfers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let all = all(model.data());
-    let dot = model.look.glyphs.dot;
-    let paused = all.iter().filter(|it| it.paused).count();
+    let listed = listed(model);
+    let paused = listed.iter().filter(|it| it.paused).count();
     let right = match paused {
         0 => String::new(),
         paused => format!("{paused} paused"),
     };
-    let title = format!("Transfers {dot} {}", all.len());
+    let all = all(model.data()).len();
+    let title = flows::title(model, "Transfers", (listed.len(), all));
+    let right = flows::order(model, &right, area, &title);
     let block = panel(model, &title, &right, Some(Panel::Transfers));
     let inside = block.inner(area);
     frame.render_widget(block, area);
     let columns = table::fitting(COLUMNS, area.width);
     let height = usize::from(inside.height.saturating_sub(1));
-    let shown = all.iter().enumerate().skip(model.transfers.top);
+    if listed.is_empty() {
+        return table::say(model, frame, inside, &[flows::NOTHING]);
+    }
+    let shown = listed.iter().enumerate().skip(model.transfers.top);
     let is_focused = model.focus == Panel::Transfers;
     let rows = shown.take(height).map(|(at, transfer)| {
         let cells = columns.iter();
@@ -169,7 +173,7 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect) {
         };
         (printable(&server.name), lines(model, server))
     } else {
-        let flows = flows(&model.data().snapshot);
+        let flows = listed_flows(model);
         let Some((peer, flow)) = flows.get(model.flows.at) else {
             return;
         };
