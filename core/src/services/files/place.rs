@@ -210,7 +210,7 @@ impl Place {
     /// Renames in one step, unless something has that name.
     fn put_new(&self, work: &Dir, part: &str, place: &Path) -> io::Result<()> {
         let name = place.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let above = place.parent().unwrap_or(Path::new(""));
+        let above = place.parent().unwrap_or_else(|| Path::new(""));
         let known = {
             let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             let known = last.as_ref().filter(|(path, _)| path == above);
@@ -246,7 +246,7 @@ impl Bars<'_> {
     /// What is in the way of something of this name, and stays: at its place, or where a folder belongs that it is in.
     pub(super) fn of(&mut self, path: &SafePath, is_folder: bool) -> Option<PathBuf> {
         let own = path.to_path();
-        let folder = own.parent().unwrap_or(Path::new(""));
+        let folder = own.parent().unwrap_or_else(|| Path::new(""));
         if folder != self.clear {
             let mut above: Vec<_> = folder.ancestors().collect();
             above.retain(|above| !above.as_os_str().is_empty());

@@ -143,10 +143,12 @@ fn hints(model: &Model, context: Context, room: usize) -> Vec<(&'static Binding,
         .filter(|(binding, _)| model.has_use_for(binding.action))
         .filter_map(|(binding, word)| {
             let key = model.keys.within(binding, context).next()?;
-            let word = match binding.action {
-                Action::NextPanel if model.panels().len() < 2 => "next view",
-                Action::ToggleTree if model.as_tree => "rings",
-                _ => word,
+            let word = if binding.action == Action::NextPanel && model.panels().len() < 2 {
+                "next view"
+            } else if binding.action == Action::ToggleTree && model.as_tree {
+                "rings"
+            } else {
+                word
             };
             Some((
                 binding,
