@@ -216,9 +216,10 @@ impl Frames {
         self.buffer
             .reserve(from + len.max(BATCH) + Frame::UNIT_LEN - start);
         self.buffer.resize(from, 0);
-        let read = file.take(len as u64).read_to_end(&mut self.buffer)?;
-        if read < len {
+        let read = file.take(len as u64).read_to_end(&mut self.buffer);
+        if !matches!(read, Ok(read) if read == len) {
             self.buffer.truncate(start);
+            read?;
             return Err(Trouble::Changed);
         }
         let data = &self.buffer[from..];
@@ -294,5 +295,32 @@ fn is_zero(data: &[u8]) -> bool {
     data.len() >= 4096 && data[..64].iter().all(|byte| *byte == 0) && {
         let (pairs, rest) = data.as_chunks::<64>();
         pairs.iter().all(|chunk| *chunk == [0; 64]) && rest.iter().all(|byte| *byte == 0)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_file_that_opens_and_cannot_be_read_the_receiver_is_told_why_and_nothing_else() {
+        // A folder opens as a file does, and is read as a bad sector is: not at all.
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("in it"), b"1").unwrap();
+        let look = look_of(&fs::metadata(folder.path()).unwrap());
+        assert!(look.size > 0);
+        let (out, mut batches) = mpsc::channel(8);
+        let mut frames = Frames::new(out, Progress::default());
+        let reason = frames.file(3, folder.path(), look, None).unwrap().unwrap();
+        assert!(reason.contains("directory"), "{reason}");
+        frames.flush().unwrap();
+        let mut sent = Vec::new();
+        while let Ok(batch) = batches.try_recv() {
+            sent.extend_from_slice(&batch);
+        }
+        let mut expected = Vec::new();
+        Frame::File(3).emit(&mut expected);
+        Frame::Failed(reason).emit(&mut expected);
+        assert_eq!(sent, expected);
     }
 }
