@@ -347,9 +347,8 @@ impl Coming {
         let Some(Target { entry, path }) = work.targets.get(self.index as usize) else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        // Mostly the name is free; where it is not, putting the file there fails.
-        let mut named = path.clone();
         loop {
+            let named = work.place.free(path)?;
             // First, as otherwise a crash would leave a file that comes once more.
             let done = Record::Done {
                 path: entry.path.clone(),
@@ -361,7 +360,6 @@ impl Coming {
             if work.place.put(&work.dir, &self.name, &named)? {
                 return Ok(named);
             }
-            named = work.place.free(path)?;
         }
     }
 }

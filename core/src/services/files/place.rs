@@ -6,7 +6,6 @@ use std::{
     fs::{File, FileTimes},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -31,8 +30,6 @@ const ANEW: u32 = 1000;
 pub struct Place {
     root: Dir,
     overwrite: bool,
-    /// Where the last file was put: the next one is mostly put there too.
-    last: Mutex<Option<(PathBuf, Arc<Dir>)>>,
 }
 
 impl Place {
@@ -42,11 +39,7 @@ impl Place {
     /// It cannot be opened.
     pub fn open(folder: &Path, overwrite: bool) -> io::Result<Self> {
         let root = Dir::open_ambient_dir(folder, ambient_authority())?;
-        Ok(Self {
-            root,
-            overwrite,
-            last: Mutex::default(),
-        })
+        Ok(Self { root, overwrite })
     }
 
     /// The folder for what is not whole yet of something that `id`, a plain name, stands for; made if need be.
@@ -210,28 +203,10 @@ impl Place {
     /// Renames in one step, unless something has that name.
     fn put_new(&self, work: &Dir, part: &str, place: &Path) -> io::Result<()> {
         let name = place.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let above = place.parent().unwrap_or_else(|| Path::new(""));
-        let known = {
-            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = last.as_ref().filter(|(path, _)| path == above);
-            known.map(|(_, folder)| folder.clone())
-        };
-        if let Some(folder) = known {
-            match rename_new(work, part, &folder, name) {
-                // The folder may be another one by now.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                renamed => return renamed,
-            }
+        match place.parent().filter(|above| !above.as_os_str().is_empty()) {
+            Some(above) => rename_new(work, part, &self.root.open_dir(above)?, name),
+            None => rename_new(work, part, &self.root, name),
         }
-        let folder = match above.as_os_str().is_empty() {
-            true => self.root.try_clone()?,
-            false => self.root.open_dir(above)?,
-        };
-        let folder = Arc::new(folder);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some((above.to_owned(), folder.clone()));
-        drop(last);
-        rename_new(work, part, &folder, name)
     }
 }
 
@@ -363,8 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_goes_to_a_folder_that_was_made_anew_and_never_where_a_link_leads_that_took_its_place()
-    {
+    fn a_file_is_put_neither_where_a_link_leads_nor_into_a_folder_that_was_moved_away() {
         let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let place = Place::open(folder.path(), false).unwrap();
         let work = place.work("id").unwrap();
@@ -372,21 +346,22 @@ mod tests {
             work.write("part", name).unwrap();
             place.put(&work, "part", &sanitise(&format!("in/{name}")).unwrap())
         };
-        let inner = folder.path().join("in");
+        let (inner, moved) = (folder.path().join("in"), elsewhere.path().join("moved"));
         std::fs::create_dir(&inner).unwrap();
         assert!(put("one").unwrap());
         assert!(!put("one").unwrap(), "it is taken");
-        std::fs::remove_dir_all(&inner).unwrap();
+        std::fs::rename(&inner, &moved).unwrap();
+        put("two").unwrap_err();
         std::fs::create_dir(&inner).unwrap();
-        assert!(put("two").unwrap());
-        assert!(inner.join("two").is_file());
+        assert!(put("three").unwrap());
+        assert!(inner.join("three").is_file());
         #[cfg(unix)]
         {
             std::fs::remove_dir_all(&inner).unwrap();
-            std::os::unix::fs::symlink(elsewhere.path(), &inner).unwrap();
-            put("three").unwrap_err();
+            std::os::unix::fs::symlink(&moved, &inner).unwrap();
+            put("four").unwrap_err();
         }
-        assert!(elsewhere.path().read_dir().unwrap().next().is_none());
+        assert_eq!(moved.read_dir().unwrap().count(), 1);
     }
 
     #[test]
