@@ -28,6 +28,8 @@ const MAX_JOINED: usize = 128 << 10;
 const OPS: usize = 128;
 /// How long one member may take to let somebody in.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// The same once another has refused, who mostly speaks for all.
+const PATIENCE_REFUSED: Duration = Duration::from_secs(10);
 /// How long whoever comes may take to show the invite.
 const SHOWING: Duration = Duration::from_secs(15);
 /// Length of what it is shown with.
@@ -54,7 +56,7 @@ pub enum JoinError {
         "no member that the invite names can be reached: {0}; try again when one of them is there"
     )]
     Unreached(String),
-    /// The member's words.
+    /// The words of each member that refused; no other let this node in.
     #[error("not let in: {reason}")]
     Refused {
         /// Why.
@@ -185,6 +187,7 @@ impl Groups {
         invite: &GroupInvite,
     ) -> Result<Result<Known, Unreached>, JoinError> {
         let (mut trouble, mut may_be_taken) = (Vec::new(), false);
+        let (mut refused, mut is_untrue): (Vec<String>, _) = (Vec::new(), false);
         let shunned = self.shunned();
         for member in invite.members() {
             if shunned.contains(member.id()) {
@@ -194,8 +197,12 @@ impl Groups {
                 ));
                 continue;
             }
+            let patience = match refused.is_empty() {
+                true => PATIENCE,
+                false => PATIENCE_REFUSED,
+            };
             let asked = timeout(
-                PATIENCE,
+                patience,
                 ask_one(endpoint, invite, member, self.0.endpoint.id()),
             )
             .await;
@@ -205,9 +212,19 @@ impl Groups {
                     may_be_taken |= unreached.may_be_taken;
                     trouble.push(unreached.trouble);
                 }
-                Ok(Err(Asked::Failed(error))) => return Err(error),
+                // The reason may be that member's own.
+                Ok(Err(Asked::Refused(reason))) if refused.contains(&reason) => {}
+                Ok(Err(Asked::Refused(reason))) => refused.push(reason),
+                Ok(Err(Asked::Untrue)) => is_untrue = true,
                 Err(_) => trouble.push(format!("{} does not answer", member.id().short())),
             }
+        }
+        if !refused.is_empty() {
+            let reason = refused.join("; ");
+            return Err(JoinError::Refused { reason });
+        }
+        if is_untrue {
+            return Err(JoinError::Untrue);
         }
         let trouble = trouble.join("; ");
         Ok(Err(Unreached {
@@ -355,9 +372,11 @@ struct Unreached {
 
 /// Why one member did not let us in.
 enum Asked {
-    /// Another may.
     Unreached(Unreached),
-    Failed(JoinError),
+    /// Its words.
+    Refused(String),
+    /// What it told is no group's log.
+    Untrue,
 }
 
 impl Asked {
@@ -415,12 +434,12 @@ async fn ask_one(
     let told = hear(streams, invite, (member.id(), me)).await;
     let (ops, cards) = match told.map_err(|error| Asked::broken(&connection, &error))? {
         Told::All(ops, cards) => (ops, cards),
-        Told::Refused(reason) => return Err(Asked::Failed(JoinError::Refused { reason })),
-        Told::Nonsense => return Err(Asked::Failed(JoinError::Untrue)),
+        Told::Refused(reason) => return Err(Asked::Refused(reason)),
+        Told::Nonsense => return Err(Asked::Untrue),
     };
     connection.close(0, b"done");
     let known = known(invite.group(), ops, cards);
-    known.ok_or(Asked::Failed(JoinError::Untrue))
+    known.ok_or(Asked::Untrue)
 }
 
 /// What a member says to who shows an invite.

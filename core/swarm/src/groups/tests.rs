@@ -406,3 +406,33 @@ async fn who_is_in_without_the_key_and_joins_once_more_can_post_at_once_too() {
         () = lives(&joins) => panic!("whoever joins ended"),
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_for_a_reason_of_one_members_own_is_let_in_by_the_next() {
+    let folders = [(); 3].map(|()| TempDir::new().unwrap());
+    let founder = groups(&folders[0]).await;
+    let ben = peerway::SecretKey::from_seed(&[4; 32]);
+    let other = groups_of(&folders[1], ben.clone()).await;
+    let joins = groups_of(&folders[2], peerway::SecretKey::from_seed(&[5; 32])).await;
+    let group = founder.create("home").unwrap();
+    founder.add(group, ben.id(), Role::Member).unwrap();
+    let minute = Duration::from_secs(60);
+    let invite = founder.invite(group, Role::Member, 1, minute).unwrap();
+    let (_, known) = founder.0.store.groups().unwrap().remove(0);
+    other.keep_new(group, known).unwrap();
+    founder.0.store.is_full().store(true, Relaxed);
+    let secret = || invite.invitation().clone();
+    let tickets = [&founder, &other].map(|node| node.0.endpoint.ticket());
+    let to = |members: &[Ticket]| GroupInvite::new(group, secret(), members.to_vec());
+    let joining = async {
+        let refused = joins.join(&to(&tickets[..1])).await.unwrap_err();
+        assert!(refused.to_string().contains("full disk"), "{refused}");
+        joins.join(&to(&tickets)).await.unwrap();
+    };
+    tokio::select! {
+        joined = timeout(2 * minute, joining) => joined.unwrap(),
+        () = lives(&founder) => panic!("the founder ended"),
+        () = lives(&other) => panic!("the other ended"),
+        () = lives(&joins) => panic!("whoever joins ended"),
+    }
+}
