@@ -49,6 +49,8 @@ pub(super) struct Keeper {
     happened: mpsc::Sender<Told>,
     outage: watch::Sender<Option<Outage>>,
     told: Known,
+    /// Transfers that are told among the events, by their time.
+    transfers: VecDeque<Event>,
 }
 
 /// The events that were told: a node tells of the last ones whenever it is asked, and of each when it happens.
@@ -104,6 +106,7 @@ pub(super) async fn begin(node: &Client) -> Result<(Contact, Keeper), Failure> {
         happened,
         outage,
         told: Known::default(),
+        transfers: VecDeque::new(),
     };
     Ok((contact, keeper))
 }
@@ -111,7 +114,9 @@ pub(super) async fn begin(node: &Client) -> Result<(Contact, Keeper), Failure> {
 impl Keeper {
     pub(super) async fn keep(mut self) -> Infallible {
         loop {
-            self.tell_of_transfers().await;
+            // That nothing is told of them, says the rest of the contact.
+            let transfers = self.node.transfers().await.ok().flatten();
+            self.transfers = transfers.map(|it| it.last).unwrap_or_default();
             let mut outage = Outage {
                 reason: self.pass_on().await,
                 since_ms: now_ms(),
@@ -132,16 +137,18 @@ impl Keeper {
         }
     }
 
-    /// What came and went while nobody looked.
-    async fn tell_of_transfers(&mut self) {
-        // That it is not told, says the rest of the contact.
-        if let Ok(Some(transfers)) = self.node.transfers().await {
-            for event in transfers.last {
-                if !self.told.is_news(&event) {
-                    continue;
-                }
-                let _ = self.happened.send(Told::Event(event)).await;
-            }
+    /// What came and went until then while nobody looked.
+    async fn tell_of_transfers(&mut self, until_ms: u64) {
+        let later = self.transfers.partition_point(|it| it.at_ms <= until_ms);
+        for event in self.transfers.drain(..later).collect::<Vec<_>>() {
+            self.tell(event).await;
+        }
+    }
+
+    async fn tell(&mut self, event: Event) {
+        if self.told.is_news(&event) {
+            // Nobody listens once the dashboard is left.
+            let _ = self.happened.send(Told::Event(event)).await;
         }
     }
 
@@ -149,20 +156,26 @@ impl Keeper {
     async fn pass_on(&mut self) -> String {
         loop {
             tokio::select! {
-                seen = timeout(SILENCE, self.line.sights.next()) => match seen {
-                    // The rest of it comes at once.
-                    Ok(Some(Ok(Seen { more: true, .. }))) => {}
-                    Ok(Some(Ok(seen))) => drop(self.samples.send_replace(seen.snapshot)),
-                    Ok(Some(Err(error))) => return error.to_string(),
-                    Ok(None) => return ENDED.to_owned(),
-                    Err(_) => return ControlError::Silent.to_string(),
-                },
+                biased;
                 told = self.line.events.next() => match told {
-                    Some(Ok(Told::Event(event))) if !self.told.is_news(&event) => {}
-                    // Nobody listens once the dashboard is left.
+                    Some(Ok(Told::Event(event))) => {
+                        self.tell_of_transfers(event.at_ms).await;
+                        self.tell(event).await;
+                    }
                     Some(Ok(told)) => drop(self.happened.send(told).await),
                     Some(Err(error)) => return error.to_string(),
                     None => return ENDED.to_owned(),
+                },
+                seen = timeout(SILENCE, self.line.sights.next()) => match seen {
+                    // The rest of it comes at once.
+                    Ok(Some(Ok(Seen { more: true, .. }))) => {}
+                    Ok(Some(Ok(seen))) => {
+                        self.tell_of_transfers(u64::MAX).await;
+                        self.samples.send_replace(seen.snapshot);
+                    }
+                    Ok(Some(Err(error))) => return error.to_string(),
+                    Ok(None) => return ENDED.to_owned(),
+                    Err(_) => return ControlError::Silent.to_string(),
                 },
             }
         }
