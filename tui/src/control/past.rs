@@ -15,7 +15,7 @@ use tokio::{
 use crate::Told;
 
 /// What is kept of it.
-pub(super) const KEPT: usize = 500;
+const KEPT: usize = 500;
 /// What waits for one listener.
 const AHEAD: usize = 256;
 

@@ -423,6 +423,12 @@ async fn what_is_no_request_of_ours_is_refused_in_one_line_of_json() {
     let node = Node::start().await;
     let id = peerway::SecretKey::from_seed(&[9; 32]).id();
     let long = "x".repeat(65 << 10);
+    let speed = |ms| {
+        format!(
+            "{{\"ticket\":\"{}\",\"duration_ms\":{ms}}}",
+            Ticket::from(id)
+        )
+    };
     for (line, body, status) in [
         ("GET /v1/nothing", "", 404),
         ("GET /", "", 404),
@@ -434,14 +440,8 @@ async fn what_is_no_request_of_ours_is_refused_in_one_line_of_json() {
         ("POST /v1/groups", "{\"name\":\"a\u{202e}b\"}", 400),
         (&format!("GET /v1/peers/{id}")[..], "", 404),
         ("POST /v1/peers", "{", 400),
-        (
-            "POST /v1/speed",
-            &format!(
-                "{{\"ticket\":\"{}\",\"duration_ms\":60001}}",
-                Ticket::from(id)
-            ),
-            400,
-        ),
+        ("POST /v1/speed", &speed(60_001), 400),
+        ("POST /v1/speed", &speed(0), 400),
         ("POST /v1/peers", r#"{"ticket":"PEERWAY1"}"#, 422),
         ("POST /v1/peers", r#"{"ticket":"x","more":1}"#, 422),
         ("POST /v1/peers", &long, 413),
