@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use peerway::{
     Event, EventKind, FlowSnapshot, PathInfo, PathKind, PeerId, PeerSnapshot, PeerState, Presence,
+    Traffic,
 };
 
 use peerway_swarm::{groups::PostView, share::Kind};
@@ -89,11 +90,7 @@ pub(in crate::dash) fn of_peer(peer: &PeerSnapshot, words: &Words<'_>) -> Facts 
         facts.number(Number::Rtt, rtt.as_secs_f64() * 1e3);
         facts.number(Number::Loss, peer.loss * 100.0);
     }
-    let traffic = peer.traffic;
-    facts.number(Number::Down, traffic.rx_rate as f64);
-    facts.number(Number::Up, traffic.tx_rate as f64);
-    let total = traffic.rx_bytes.saturating_add(traffic.tx_bytes);
-    facts.number(Number::Total, total as f64);
+    both(&mut facts, peer.traffic);
     facts.number(Number::Age, peer.state_age.as_secs_f64());
     facts
 }
@@ -288,11 +285,7 @@ pub(in crate::dash) fn of_flow(
     carried(&mut facts, "connection", (Some(peer), Some(peer.id)), words);
     facts.word(Word::Protocol, &flow.alpn);
     facts.word(Word::State, "open");
-    let traffic = flow.traffic;
-    facts.number(Number::Down, traffic.rx_rate as f64);
-    facts.number(Number::Up, traffic.tx_rate as f64);
-    let total = traffic.rx_bytes.saturating_add(traffic.tx_bytes);
-    facts.number(Number::Total, total as f64);
+    both(&mut facts, flow.traffic);
     facts.number(Number::Age, flow.age.as_secs_f64());
     facts
 }
@@ -353,6 +346,14 @@ pub(in crate::dash) fn of_server(server: &Served, model: &Model) -> Facts {
     let total = server.received.saturating_add(server.sent);
     facts.number(Number::Total, total as f64);
     facts
+}
+
+/// How fast it goes each way, and how much went.
+fn both(facts: &mut Facts, traffic: Traffic) {
+    facts.number(Number::Down, traffic.rx_rate as f64);
+    facts.number(Number::Up, traffic.tx_rate as f64);
+    let total = traffic.rx_bytes.saturating_add(traffic.tx_bytes);
+    facts.number(Number::Total, total as f64);
 }
 
 /// What is known of what is carried by who is at its other end.
