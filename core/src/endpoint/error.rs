@@ -106,6 +106,15 @@ pub enum ConnectError {
         /// The relay that was asked.
         relay: RelayUrl,
     },
+    /// Do what either says.
+    #[error("{failure}; and where it is now is not found: {reason}")]
+    NowhereElse {
+        /// Why it is not reached where it may be.
+        failure: Box<ConnectError>,
+        /// Why the program that [searches](crate::Endpoint::searches) found nothing else.
+        #[source]
+        reason: Arc<dyn Error + Send + Sync>,
+    },
     /// Try again in a minute. By then the peer is back, or its relay knows that it is offline.
     #[error(
         "{relay} has the peer registered, but nothing that it sends gets there: it was just switched off or lost its network, or its router forgot it; try again in a minute"

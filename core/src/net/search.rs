@@ -251,13 +251,45 @@ fn in_vain(
     reason: Option<Arc<dyn Error + Send + Sync>>,
     called: bool,
 ) -> ConnectError {
-    let says_nothing = matches!(
+    let Some(reason) = reason else {
+        return failure;
+    };
+    if called {
+        return ConnectError::CalledInVain { reason };
+    }
+    if matches!(
         failure,
         ConnectError::NoAddress | ConnectError::NotSearched { .. }
-    );
-    match reason {
-        Some(reason) if called => ConnectError::CalledInVain { reason },
-        Some(reason) if says_nothing => ConnectError::NotFound { reason },
-        Some(_) | None => failure,
+    ) {
+        return ConnectError::NotFound { reason };
+    }
+    if matches!(
+        failure,
+        ConnectError::Offline { .. } | ConnectError::Unreached { .. } | ConnectError::Relay { .. }
+    ) {
+        let failure = Box::new(failure);
+        return ConnectError::NowhereElse { failure, reason };
+    }
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::{RelayUrl, SecretKey};
+
+    #[test]
+    fn whoever_is_not_at_a_relay_and_not_found_elsewhere_is_said_to_be_neither() {
+        let key = SecretKey::from_seed(&[1; 32]).id();
+        let relay = RelayUrl::new(key, "62.1.1.1", 4433).unwrap();
+        let failure = ConnectError::Offline { relay };
+        let place = failure.to_string();
+        let reason: Arc<dyn Error + Send + Sync> =
+            Arc::new(io::Error::other("the library is closed"));
+        let said = in_vain(failure, Some(reason), false).to_string();
+        assert!(said.starts_with(&place), "{said}");
+        assert!(said.ends_with("the library is closed"), "{said}");
     }
 }

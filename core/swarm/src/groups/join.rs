@@ -397,8 +397,13 @@ impl Asked {
 impl From<ConnectError> for Asked {
     fn from(error: ConnectError) -> Self {
         let is_shut = matches!(&error, ConnectError::Closed(why) if is_shut(why));
+        let known = if let ConnectError::NowhereElse { failure, .. } = &error {
+            failure
+        } else {
+            &error
+        };
         let may_be_taken = matches!(
-            error,
+            known,
             ConnectError::Timeout { .. }
                 | ConnectError::Relay { .. }
                 | ConnectError::Closed(_)
