@@ -446,7 +446,7 @@ impl Server {
 
     /// A node of the DHT gave something for a key that is looked up.
     pub fn on_item(&mut self, key: &[u8; 32], item: &Item) {
-        for Asker { client, ask, .. } in self.lookups.askers(key) {
+        for Asker { client, ask, .. } in self.lookups.found(key, item) {
             let item = item.clone();
             self.send(client, ToClient::Item { ask, item });
         }
@@ -463,7 +463,7 @@ impl Server {
         &mut self,
         id: ClientId,
         ask: u32,
-        take: impl FnOnce(&mut Lookups, &mut Bucket, Asker) -> Result<(), DhtOutcome>,
+        take: impl FnOnce(&mut Lookups, &mut Bucket, Asker) -> Result<Vec<Item>, DhtOutcome>,
     ) {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
@@ -474,9 +474,12 @@ impl Server {
             ask,
         };
         match take(&mut self.lookups, &mut client.asked, asker) {
-            Ok(()) => {
+            Ok(found) => {
                 self.counters.dht_asks += 1;
                 self.commands.push_back(Command::Work);
+                for item in found {
+                    self.send(id, ToClient::Item { ask, item });
+                }
             }
             Err(outcome) => {
                 self.counters.dht_busy += u64::from(outcome == DhtOutcome::Busy);

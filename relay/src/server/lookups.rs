@@ -19,6 +19,8 @@ const BURST: Duration = Duration::from_secs(10);
 /// came after so many would be answered later than it waits.
 const ASKERS: usize = 64;
 const ASKERS_PER_NETWORK: usize = 16;
+/// Different items of one look-up. Beyond that they are left out: a publisher leaves one, and another when it changes.
+const FOUND: usize = 8;
 
 /// Something to be done in the DHT.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +57,18 @@ pub(super) struct Asker {
     pub(super) ask: u32,
 }
 
+/// A look-up, and what it has come to. Whoever asks while it lasts is told that too.
+#[derive(Debug, Default)]
+struct Get {
+    askers: Vec<Asker>,
+    found: Vec<Item>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
     /// Whether there is anybody to carry it out.
     pub(super) is_on: bool,
-    gets: BTreeMap<[u8; 32], Vec<Asker>>,
+    gets: BTreeMap<[u8; 32], Get>,
     puts: BTreeMap<u64, Asker>,
     puts_so_far: u64,
     shares: Shares,
@@ -67,21 +76,21 @@ pub(super) struct Lookups {
 }
 
 impl Lookups {
-    /// Takes what a client asks, unless that is too much.
+    /// Takes what a client asks, unless that is too much. What was found until now, by a look-up for another one.
     pub(super) fn get(
         &mut self,
         now: Instant,
         asked: &mut Bucket,
         asker: Asker,
         key: [u8; 32],
-    ) -> Result<(), DhtOutcome> {
+    ) -> Result<Vec<Item>, DhtOutcome> {
         self.admit(now, asked, asker)?;
-        let askers = self.gets.entry(key).or_default();
-        askers.push(asker);
-        if askers.len() == 1 {
+        let get = self.gets.entry(key).or_default();
+        get.askers.push(asker);
+        if get.askers.len() == 1 {
             self.to_do.push_back(Work::Get { key });
         }
-        Ok(())
+        Ok(get.found.clone())
     }
 
     /// The same for an item to be stored.
@@ -91,13 +100,13 @@ impl Lookups {
         asked: &mut Bucket,
         asker: Asker,
         item: Item,
-    ) -> Result<(), DhtOutcome> {
+    ) -> Result<Vec<Item>, DhtOutcome> {
         self.admit(now, asked, asker)?;
         self.puts_so_far += 1;
         let number = self.puts_so_far;
         self.puts.insert(number, asker);
         self.to_do.push_back(Work::Put { number, item });
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// What is to be done next.
@@ -105,15 +114,21 @@ impl Lookups {
         self.to_do.pop_front()
     }
 
-    /// Who waits for what lies under a key.
-    pub(super) fn askers(&self, key: &[u8; 32]) -> Vec<Asker> {
-        self.gets.get(key).cloned().unwrap_or_default()
+    /// A node gave something for a key that is looked up. Who is to be told, unless another node gave the same.
+    pub(super) fn found(&mut self, key: &[u8; 32], item: &Item) -> Vec<Asker> {
+        match self.gets.get_mut(key) {
+            Some(get) if get.found.len() < FOUND && !get.found.contains(item) => {
+                get.found.push(item.clone());
+                get.askers.clone()
+            }
+            Some(_) | None => Vec::new(),
+        }
     }
 
     /// Work is over. Who waited for it.
     pub(super) fn done(&mut self, work: WorkId) -> Vec<Asker> {
         let askers = match work {
-            WorkId::Get(key) => self.gets.remove(&key).unwrap_or_default(),
+            WorkId::Get(key) => self.gets.remove(&key).unwrap_or_default().askers,
             WorkId::Put(number) => self.puts.remove(&number).into_iter().collect(),
         };
         for asker in &askers {

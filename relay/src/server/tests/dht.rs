@@ -56,6 +56,23 @@ fn who_asks_for_the_same_key_is_looked_up_for_once_and_all_are_told() {
 }
 
 #[test]
+fn who_asks_while_another_is_looked_up_for_is_told_what_was_found_before() {
+    let mut world = serving();
+    let (a, b) = (world.register(1), world.register(2));
+    world.get(a, 10, 7);
+    world.server.on_item(&[7; 32], &item(7));
+    world.commands();
+    let sent = |to, ask| Done::Send {
+        to,
+        frame: ToClient::Item { ask, item: item(7) },
+    };
+    assert_eq!(world.get(b, 20, 7), [sent(b, 20)]);
+    assert_eq!(world.works().len(), 1);
+    world.server.on_item(&[7; 32], &item(7));
+    assert_eq!(world.commands(), [], "what many nodes give is told once");
+}
+
+#[test]
 fn an_item_is_stored_for_the_client_that_brought_it() {
     let mut world = serving();
     let (a, _) = (world.register(1), world.register(2));
