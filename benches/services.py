@@ -287,9 +287,17 @@ def send(args, work, figures):
                 with open(f"{work}/{name}/{number}", "wb") as file:
                     for _ in range(0, size, 1 << 20):
                         file.write(os.urandom(min(size, 1 << 20)))
-        for _ in range(args.rounds):
-            for name, (count, size) in sources.items():
-                figures_of_a_send(args, work, figures, sshd, name, count * size / 1e6)
+        # Whose link `speed` measures.
+        answers = [args.program, "--state-dir", f"{work}/answers", *QUIET, "up"]
+        with Process(answers, env=environment()) as node:
+            ticket = node.first("ready")["ticket"]
+            for _ in range(args.rounds):
+                before = speed(args, work, ticket)
+                for name, (count, size) in sources.items():
+                    rate = figures_of_a_send(args, work, figures, sshd, name, count * size / 1e6)
+                    after = speed(args, work, ticket)
+                    figures.add(f"{name}: send, of what speed shows before and after", 2 * rate / (before + after))
+                    before = after
     finally:
         sshd.process.__exit__()
 
@@ -321,6 +329,7 @@ def figures_of_a_send(args, work, figures, sshd, name, megabytes):
     figures.add(f"{name}: rsync over ssh, MB/s", megabytes / other)
     figures.add(f"{name}: its CPU s/GB of both ends", 1000 * other_spent / megabytes)
     figures.add(f"{name}: send, of rsync's speed", other / took)
+    return megabytes / took
 
 
 def check(source, copy):
