@@ -3,6 +3,7 @@
 //! The [`Steps`] of both are data, and the same whether a command runs the node itself or the one that runs here does it for it over
 //! the control socket. Who drops them ends the work.
 
+mod contact;
 mod desk;
 mod journal;
 mod running;
@@ -15,7 +16,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use peerway::{
-    ConnectError, PeerId, Ticket,
+    ConnectError, Connection, PeerId, Ticket,
     quic::{ConnectionError, close},
     services::files::{Offer, Problem, Progress, ReceiveError, Refusal, Report, SendError},
 };
@@ -31,6 +32,8 @@ pub use running::Order;
 pub(crate) use running::OrderError;
 pub(crate) use running::{Direction, Holds, Running, Transfer, What};
 pub(crate) use send::{Recipient, send, send_on};
+
+use contact::Contact;
 
 use crate::operations::{DialError, FailureKind};
 
@@ -318,13 +321,16 @@ impl Teller {
     async fn during<T>(
         &self,
         transfer: u64,
-        progress: &Progress,
+        (progress, connection): (&Progress, &Connection),
         work: impl Future<Output = T>,
     ) -> T {
         let telling = async {
-            let mut holds = Holds::default();
+            let (mut holds, mut contact) = (Holds::default(), Contact::default());
             loop {
                 sleep(TELL_EVERY).await;
+                if let Some(text) = contact.news(&connection.status()) {
+                    self.hint(&text);
+                }
                 if let Some(text) = holds.news(progress) {
                     self.hint(text);
                 }

@@ -110,7 +110,7 @@ pub enum ConnectError {
     #[error("{failure}; and where it is now is not found: {reason}")]
     NowhereElse {
         /// Why it is not reached where it may be.
-        failure: Box<ConnectError>,
+        failure: Box<Self>,
         /// Why the program that [searches](crate::Endpoint::searches) found nothing else.
         #[source]
         reason: Arc<dyn Error + Send + Sync>,

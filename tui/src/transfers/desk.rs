@@ -192,7 +192,9 @@ impl Desk {
         };
         let shown = self.journal().running().show(transfer, what, &progress);
         let taking = offered.accept(&progress);
-        let taken = teller.during(transfer, &progress, taking).await;
+        let taken = teller
+            .during(transfer, (&progress, connection), taking)
+            .await;
         drop(shown);
         let step = match taken {
             Ok(report) => {

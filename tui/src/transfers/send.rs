@@ -116,7 +116,7 @@ async fn offer(
         running.show(running.number(), what, &progress)
     });
     let sending = files::send(connection, selection, &progress);
-    match teller.during(0, &progress, sending).await {
+    match teller.during(0, (&progress, connection), sending).await {
         Ok(report) => Step::Sent {
             peer,
             name,
