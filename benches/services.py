@@ -10,6 +10,9 @@
   benches/services.py PROGRAM send [--rounds 3] [--megabytes 1024] [--files 20000]
       `send` of a large file and of many small ones in /dev/shm beside `peerway speed` and rsync over ssh, in turns.
 
+  benches/services.py PROGRAM share [--rounds 3] [--megabytes 1024]
+      A keystroke by a forward while shared content is fetched over the same link, and on the idle link.
+
 Needs iperf3, for send rsync, ssh and sshd. The figures of a round are printed as they come, then the medians.
 """
 
@@ -248,6 +251,42 @@ def udp(args, work, figures):
             figures.add("at 200/s, ms more than directly, p99", p99(through) - p99(direct))
 
 
+def share(args, work, figures):
+    echo = socket.create_server((LOOPBACK, 0))
+    threading.Thread(target=echo_tcp, args=(echo,), daemon=True).start()
+    with Homes(args, work, {"echo": f"{LOOPBACK}:{echo.getsockname()[1]}"}) as homes:
+        await_answers(homes.ports["echo"], socket.SOCK_STREAM)
+        for _ in range(args.rounds):
+            content = f"{work}/content"
+            with open(content, "wb") as file:
+                for _ in range(args.megabytes):
+                    file.write(os.urandom(1 << 20))
+            link = command(args, f"{work}/home", "share", "--public", content)["link"]
+            through = dial(homes.ports["echo"], socket.SOCK_STREAM)
+            idle = asked(through, b"k", 100, 0.02)
+            fetching = threading.Thread(target=command, args=(args, f"{work}/away", "get", link, "--output", f"{work}/copy"))
+            began = time.monotonic()
+            fetching.start()
+            busy = []
+            while fetching.is_alive():
+                busy += asked(through, b"k", 5, 0.02)
+            took = time.monotonic() - began
+            check(content, f"{work}/copy")
+            os.remove(f"{work}/copy")
+            figures.add("fetched, MB/s", args.megabytes * (1 << 20) / 1e6 / took)
+            figures.add("keystrokes meanwhile", len(busy))
+            figures.add("keystroke on the idle link, ms", statistics.median(idle))
+            figures.add("keystroke beside a fetch, of an idle link, median", statistics.median(busy) / statistics.median(idle))
+            figures.add("keystroke beside a fetch, ms, p99", p99(busy))
+
+
+def command(args, state, *words):
+    """The last line of what a command says at a node that runs."""
+    line = [args.program, "--state-dir", state, "--json", *words]
+    said = subprocess.run(line, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()).stdout
+    return json.loads(said.splitlines()[-1])
+
+
 class Sshd:
     """A server of its own for rsync, with keys of its own."""
 
@@ -340,7 +379,7 @@ def check(source, copy):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
-    parser.add_argument("what", choices=["tcp", "udp", "send"])
+    parser.add_argument("what", choices=["tcp", "udp", "send", "share"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--megabytes", type=int, default=1024)
@@ -348,7 +387,7 @@ def main():
     args = parser.parse_args()
     figures = Figures()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as work:
-        {"tcp": tcp, "udp": udp, "send": send}[args.what](args, work, figures)
+        {"tcp": tcp, "udp": udp, "send": send, "share": share}[args.what](args, work, figures)
     figures.medians()
 
 

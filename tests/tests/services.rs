@@ -35,6 +35,8 @@ const BUDGET: Duration = Duration::from_secs(240);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two datagrams of a program.
 const PACE: Duration = Duration::from_millis(50);
+/// Bytes that take a line of 40 Mbit/s ten seconds.
+const CONTENT: usize = 50_000_000;
 /// A user that nobody has.
 const GUEST: u32 = 12_345;
 
@@ -160,15 +162,7 @@ fn a_forward_takes_what_a_line_gives_and_a_key_beside_it_waits_for_next_to_nothi
             nas.json(&format!("peerway expose add {name}={port}"));
             laptop.json(&format!("peerway forward add nas/{name} --listen {port}"));
         }
-        // A fifth of a second of queue, as a home's uplink has it.
-        let line = Line {
-            bottleneck: Some(Bottleneck {
-                rate: 40_000_000,
-                queue: 1_000_000,
-            }),
-            ..Line::delayed(Duration::from_millis(10))
-        };
-        lab.set_line(&nas.home, line).unwrap();
+        lab.set_line(&nas.home, uplink()).unwrap();
         let _nodes = nodes(&nas, &laptop);
         until_ready(&laptop, "peerway forward list");
         until_path(&laptop, "direct");
@@ -198,6 +192,60 @@ fn a_forward_takes_what_a_line_gives_and_a_key_beside_it_waits_for_next_to_nothi
             "a key: {idle:.1} ms idle, {busy:.1} beside bulk"
         );
     });
+}
+
+#[test]
+fn a_key_waits_for_next_to_nothing_beside_what_is_fetched_over_the_same_line() {
+    LazyLock::force(&PROGRAMS);
+    lab::test(BUDGET, |mut lab| {
+        let folder = TempDir::new().unwrap();
+        let (nas, laptop) = homes(&mut lab, folder.path());
+        nas.home.spawn(serve("127.0.0.1:7200", echo));
+        nas.json("peerway expose add keys=7200");
+        laptop.json("peerway forward add nas/keys --listen 7200");
+        lab.set_line(&nas.home, uplink()).unwrap();
+        let _nodes = nodes(&nas, &laptop);
+        until_ready(&laptop, "peerway forward list");
+        until_path(&laptop, "direct");
+        let idle = laptop.home.block_on(key_time(&AtomicBool::new(true)));
+        let content = folder.path().join("content");
+        std::fs::write(&content, numbered(CONTENT)).unwrap();
+        let shared = nas.json(&format!("peerway share --public {}", content.display()));
+        let link = shared[0]["link"].as_str().unwrap().to_owned();
+        let copy = folder.path().join("copy");
+        let get = laptop.start(&format!(
+            "peerway get --json {link} --output {}",
+            copy.display()
+        ));
+        let amount = |line: &Value| line["bytes_done"].as_u64();
+        get.wait_for(|line| amount(line) > Some(CONTENT as u64 / 8));
+        let busy = laptop.home.block_on(key_time(&AtomicBool::new(true)));
+        let running = laptop.json("peerway transfers");
+        let is_fetching = running.iter().any(|it| it["direction"] == "fetching");
+        assert!(is_fetching, "it was there too soon: {running:?}");
+        assert!(
+            busy <= idle + 250.0,
+            "a key: {idle:.1} ms idle, {busy:.1} beside what is fetched"
+        );
+        get.wait_for(|line| line["event"] == "got");
+        assert!(std::fs::read(copy).unwrap() == numbered(CONTENT));
+    });
+}
+
+/// A fifth of a second of queue, as a home's uplink has it.
+fn uplink() -> Line {
+    Line {
+        bottleneck: Some(Bottleneck {
+            rate: 40_000_000,
+            queue: 1_000_000,
+        }),
+        ..Line::delayed(Duration::from_millis(10))
+    }
+}
+
+/// So many bytes, of which no part is like another.
+fn numbered(len: usize) -> Vec<u8> {
+    (0_u32..).flat_map(u32::to_le_bytes).take(len).collect()
 }
 
 /// Runs a server that does this with each who comes.
