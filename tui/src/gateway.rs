@@ -2,8 +2,10 @@
 
 mod index;
 pub(crate) mod origin;
+mod passing;
 mod reading;
 mod reply;
+pub(crate) mod site;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +46,17 @@ enum NoAnswer {
     Neither(String),
     #[error("a gateway reads: GET and HEAD alone")]
     Method,
+    #[error("{0} is no path of a site")]
+    Path(String),
+    #[error(
+        "no site was put into {feed} yet, or it has not come yet: {how} puts it there",
+        how = "`peerway feed post --site DIR`"
+    )]
+    NoSite { feed: String },
+    #[error("{0}, and no origin is asked for the rest (--origin)")]
+    Unnamed(KeepError),
+    #[error("the origin {0}")]
+    Passing(OriginError),
     #[error("{READERS} read already: try again when one of them is done")]
     Full,
     #[error(transparent)]
@@ -96,6 +109,7 @@ impl Gateway {
             headers,
             root: &link,
             origin,
+            is_site: false,
         };
         match (link.kind, below) {
             (Kind::Folder, None) => Ok(moved(&format!("{which}/"))),
@@ -116,6 +130,7 @@ impl Gateway {
             };
             let want = Want {
                 hash,
+                at: None,
                 size: None,
                 public: false,
             };
@@ -165,7 +180,8 @@ impl Gateway {
 
     /// What is in a folder. Its lists are content, too.
     async fn files(&self, ask: &Ask<'_>) -> Result<Vec<(String, Link)>, NoAnswer> {
-        let Some(origin) = &ask.origin else {
+        // A site's origin has files, and no lists.
+        let Some(origin) = ask.origin.as_ref().filter(|_| !ask.is_site) else {
             return Ok(self.sharing.files(ask.root).await?);
         };
         let files = timeout(PEERS_FIRST, self.sharing.files(ask.root)).await;
@@ -178,6 +194,7 @@ impl Gateway {
         while let Some((hash, size)) = self.sharing.missing_list(ask.root).await {
             let want = Want {
                 hash,
+                at: None,
                 size: Some(size),
                 public: ask.root.public,
             };
@@ -190,7 +207,11 @@ impl Gateway {
         let size = self.sharing.size(file).await;
         let reply = Reply::to(ask.headers, file.hash, size);
         let mut response = Response::new(Body::empty());
-        reply.head(file.hash, size, name, &mut response);
+        let keep = match ask.is_site {
+            true => reply::FOR_NOW,
+            false => reply::FOR_EVER,
+        };
+        reply.head((file.hash, size), name, keep, &mut response);
         let (Some(bytes), false) = (reply.bytes(size), ask.is_head) else {
             return Ok(response);
         };
@@ -203,6 +224,7 @@ impl Gateway {
             gateway: self.clone(),
             root: ask.root.clone(),
             file: file.clone(),
+            at: ask.is_site.then(|| name.to_owned()),
             left: bytes,
             origin: ask.origin.clone(),
             reader: None,
@@ -220,6 +242,8 @@ struct Ask<'a> {
     headers: &'a HeaderMap,
     root: &'a Link,
     origin: Option<Arc<OriginUrl>>,
+    /// Whether the origin has files under their paths.
+    is_site: bool,
 }
 
 fn moved(to: &str) -> Response {
@@ -229,7 +253,9 @@ fn moved(to: &str) -> Response {
 impl IntoResponse for NoAnswer {
     fn into_response(self) -> Response {
         let status = match &self {
-            Self::Neither(_) => StatusCode::BAD_REQUEST,
+            Self::Neither(_) | Self::Path(_) => StatusCode::BAD_REQUEST,
+            Self::NoSite { .. } | Self::Unnamed(_) => StatusCode::NOT_FOUND,
+            Self::Passing(error) => status_of_origin(error),
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Full => StatusCode::SERVICE_UNAVAILABLE,
             Self::Keep(error) => status(error),

@@ -1,12 +1,16 @@
 //! `peerway feed`: what one person writes and others follow. A feed is a group in which one member writes and the others read, so all of
 //! it goes on without its writer, and any follower lets others in.
 
-use std::time::Duration;
+use std::{
+    path::{self, Path, PathBuf},
+    time::Duration,
+};
 
 use peerway::{Names, PeerId};
 use peerway_swarm::{
     group::{GroupInvite, MAX_USES, ParseGroupInviteError, PostLengthError, Role},
     groups::{GroupView, MAX_EXPIRY, PostView},
+    share::Link,
 };
 use serde::Serialize;
 
@@ -22,8 +26,9 @@ use super::{
 };
 use crate::{
     book::Name,
-    control::Client,
+    control::{Client, ShareAsk},
     feeds::{Feed, FeedFile},
+    gateway::site,
 };
 
 /// A link that is good for less is made anew.
@@ -57,6 +62,8 @@ pub(super) enum FeedError {
     NoLink,
     #[error("the link to the feed is damaged: copy all of it")]
     Damaged,
+    #[error("{} is no folder: a site is one", .0.display())]
+    NoFolder(PathBuf),
     #[error("no link to a feed: {0}")]
     Link(ParseGroupInviteError),
 }
@@ -73,11 +80,18 @@ impl FeedError {
 }
 
 async fn post(globals: &Globals, args: &FeedPost) -> Result<(), Failure> {
-    let text = text::of(&args.text).map_err(Failure::Stdin)?;
+    let text = match &args.site {
+        Some(_) => None,
+        None => Some(text::of(&args.text).map_err(Failure::Stdin)?),
+    };
     // Before followers are looked for.
-    PostLengthError::check(&text)?;
+    text.as_deref().map_or(Ok(()), PostLengthError::check)?;
     let state = StateDir::open(globals)?;
     let posting = async |node: Client| {
+        let text = match (&args.site, &text) {
+            (Some(folder), _) => site::post(&shared(&node, folder).await?),
+            (None, text) => text.clone().unwrap_or_default(),
+        };
         let (feed, is_new) = own(&state, &node, args.name.as_deref()).await?;
         // Before, as nothing fails any more once it is written.
         let link = match is_new {
@@ -105,6 +119,20 @@ async fn post(globals: &Globals, args: &FeedPost) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// The link to a folder, shared with whoever has that.
+async fn shared(node: &Client, folder: &Path) -> Result<Link, Failure> {
+    if !folder.is_dir() {
+        return Err(FeedError::NoFolder(folder.to_owned()).into());
+    }
+    let ask = ShareAsk {
+        path: path::absolute(folder)?,
+        public: true,
+        searchable: false,
+    };
+    let share = node.share(&ask).await?;
+    share.link.ok_or(Failure::NoNode)
 }
 
 /// One's own feed, made if there is none, and whether it was.
@@ -335,7 +363,7 @@ fn none(globals: &Globals) -> Result<(), Failure> {
     )?)
 }
 
-fn meant(file: &FeedFile, name: &str) -> Result<Feed, Failure> {
+pub(super) fn meant(file: &FeedFile, name: &str) -> Result<Feed, Failure> {
     let feed = file.read()?.find(name).cloned();
     Ok(feed.ok_or_else(|| FeedError::Unknown(name.to_owned()))?)
 }

@@ -15,9 +15,11 @@ use super::{
     args::{GatewayArgs, Globals},
     attach,
     failure::Failure,
+    feed,
     keep::limited,
     node::interrupted,
     out, pin, proxy, share,
+    state::StateDir,
 };
 use crate::{
     forwarding::ListenError,
@@ -35,12 +37,24 @@ pub(super) async fn run(globals: &Globals, args: &GatewayArgs) -> Result<(), Fai
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
     let ready = || say(globals, addr);
+    let site = match &args.site {
+        Some(feed) => Some(feed::meant(&StateDir::open(globals)?.feeds(), feed)?.id),
+        None => None,
+    };
     if let Some(node) = attach::willing(globals).await? {
         ready()?;
+        let asked = front::Asked {
+            node,
+            origin: args.origin.clone(),
+            site,
+        };
         return tokio::select! {
-            () = front::serve(listener, front::by_node(node, args.origin.clone())) => Ok(()),
+            () = front::serve(listener, front::by_node(asked)) => Ok(()),
             () = interrupted() => Ok(()),
         };
+    }
+    if site.is_some() {
+        return Err(Failure::NoNode);
     }
     by_itself(globals, listener, args.origin.clone(), ready).await
 }

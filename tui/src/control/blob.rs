@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{ConnectInfo, State},
-    http::{HeaderMap, Method},
+    http::{HeaderMap, Method, Uri},
     response::Response,
 };
 
@@ -14,7 +14,7 @@ use super::{
     refusal::{Refusal, here},
     server::Control,
 };
-use crate::gateway::origin::OriginUrl;
+use crate::gateway::{origin::OriginUrl, site::SiteAsk};
 
 const FOR_WHOM: &str =
     "what a computer shares and fetches is read on that computer alone: fetch it by its link";
@@ -30,4 +30,33 @@ pub(super) async fn read(
     let origin = OriginUrl::of(&headers).map(Arc::new);
     let gateway = control.gateway();
     Ok(gateway.answer(&method, &path, &headers, origin).await)
+}
+
+/// What is asked of a node for a site of a feed.
+type Asked = (State<Control>, ConnectInfo<Caller>, Method, Uri, HeaderMap);
+
+pub(super) async fn read_top(Path(feed): Path<String>, asked: Asked) -> Result<Response, Refusal> {
+    site(&feed, "", asked).await
+}
+
+pub(super) async fn read_site(
+    Path((feed, path)): Path<(String, String)>,
+    asked: Asked,
+) -> Result<Response, Refusal> {
+    site(&feed, &path, asked).await
+}
+
+async fn site(feed: &str, path: &str, asked: Asked) -> Result<Response, Refusal> {
+    let (State(control), ConnectInfo(caller), method, uri, headers) = asked;
+    here(caller, FOR_WHOM)?;
+    let (groups, group) = control.group(feed)?;
+    let link = control.sites().of(groups, group)?;
+    let ask = SiteAsk {
+        method: &method,
+        path,
+        uri: &uri,
+        headers: &headers,
+        origin: OriginUrl::of(&headers).map(Arc::new),
+    };
+    Ok(control.gateway().answer_site(feed, link, ask).await)
 }

@@ -52,7 +52,7 @@ impl Control {
         group
     }
 
-    fn group(&self, name: &str) -> Result<(&Groups, GroupId), Refusal> {
+    pub(super) fn group(&self, name: &str) -> Result<(&Groups, GroupId), Refusal> {
         let groups = self.groups()?;
         Ok((groups, groups.find(name)?))
     }

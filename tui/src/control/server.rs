@@ -45,7 +45,7 @@ use crate::linking::Linker;
 use crate::{
     all_told,
     book::{Admin, Book},
-    gateway::Gateway,
+    gateway::{Gateway, site::Sites},
     kept::{KeptLines, Services},
     links::{DIAL_PATIENCE, LinkError, Links},
     operations::{self, Ask, Ping, Speed, Why},
@@ -71,6 +71,7 @@ pub struct Control {
     pairings: Arc<Semaphore>,
     remotes: Remotes,
     gateway: Gateway,
+    sites: Sites,
     past: Past,
     ended: watch::Sender<bool>,
 }
@@ -87,6 +88,7 @@ impl Control {
         Self {
             past: Past::keep(all_told(events, host.services.as_ref())),
             gateway: Gateway::new(host.sharing.clone()),
+            sites: Sites::default(),
             host,
             room: Room::default(),
             sends: Room::default(),
@@ -123,6 +125,10 @@ impl Control {
 
     pub(super) fn gateway(&self) -> &Gateway {
         &self.gateway
+    }
+
+    pub(super) fn sites(&self) -> &Sites {
+        &self.sites
     }
 
     pub(super) fn search(&self) -> &Search {
@@ -231,6 +237,8 @@ fn router(control: Control) -> Router {
         .route("/shares/{id}", delete(shares::stop))
         .route("/get", post(shares::get))
         .route("/blob/{*path}", get(blob::read))
+        .route("/site/{id}/", get(blob::read_top))
+        .route("/site/{id}/{*path}", get(blob::read_site))
         .route("/pins", get(pins::list).post(pins::add))
         .route("/pins/{name}", delete(pins::remove))
         .route("/gc", post(pins::gc))

@@ -1,4 +1,4 @@
-//! The source of last resort: an HTTP server that has content under its hash.
+//! The source of last resort: an HTTP server that has content under its hash, or a site under its paths.
 
 use std::{
     collections::BTreeMap,
@@ -20,15 +20,17 @@ use hyper_util::rt::TokioIo;
 use peerway_swarm::share::{AdoptError, Hash, KeepError, Sharing};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::{Semaphore, watch},
     time::{Instant, timeout},
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::either::Either;
+
+use super::index::escaped;
 
 /// How long it may take to connect, and how long nothing may come.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it is not asked again for what it has not, or has wrong.
 const FORGET: Duration = Duration::from_secs(60);
 /// Things that are fetched at once; others wait.
@@ -44,7 +46,7 @@ pub(crate) struct OriginUrl {
     is_secure: bool,
     host: String,
     port: u16,
-    path: String,
+    pub(super) path: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +90,7 @@ impl fmt::Display for OriginUrl {
 
 impl OriginUrl {
     /// As servers expect it: without the port that goes without saying.
-    fn authority(&self) -> String {
+    pub(super) fn authority(&self) -> String {
         match (self.is_secure, self.port) {
             (false, 80) | (true, 443) => self.host.clone(),
             (_, port) => format!("{}:{port}", self.host),
@@ -125,9 +127,11 @@ pub(super) enum OriginError {
 }
 
 /// What is to be had of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Want {
     pub(super) hash: Hash,
+    /// Under which path, if not under its hash.
+    pub(super) at: Option<String>,
     /// If that is known.
     pub(super) size: Option<u64>,
     pub(super) public: bool,
@@ -203,12 +207,13 @@ impl Origins {
         let (origins, url, sharing) = (self.clone(), url.clone(), sharing.clone());
         #[expect(clippy::disallowed_methods, reason = "the shell")]
         tokio::spawn(async move {
+            let hash = want.hash;
             let fetched = match origins.turn.acquire().await {
                 Ok(_turn) => fetched(&url, &sharing, want).await,
                 Err(_) => Err(OriginError::Ended),
             };
             if let Err(error) = &fetched {
-                tracing::info!(hash = %want.hash, "the origin {error}");
+                tracing::info!(%hash, "the origin {error}");
             }
             tell.send_replace(Some(fetched.map_err(Arc::new)));
         });
@@ -216,19 +221,21 @@ impl Origins {
     }
 }
 
-async fn fetched(url: &OriginUrl, sharing: &Sharing, want: Want) -> Result<(), OriginError> {
+pub(super) type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+
+pub(super) async fn dial(url: &OriginUrl) -> Result<Stream, OriginError> {
     let unreached = |error: std::io::Error| OriginError::Unreached(error.to_string());
     let bare = url.host.trim_matches(['[', ']']);
     let dialled = timeout(PATIENCE, TcpStream::connect((bare, url.port))).await;
     let stream = dialled.map_err(|_| OriginError::Slow)?.map_err(unreached)?;
     if !url.is_secure {
-        return asked(url, stream, sharing, want).await;
+        return Ok(Either::Left(stream));
     }
     let name = ServerName::try_from(bare.to_owned());
     let name = name.map_err(|error| OriginError::Unreached(error.to_string()))?;
     let secured = timeout(PATIENCE, connector()?.connect(name, stream)).await;
     let stream = secured.map_err(|_| OriginError::Slow)?.map_err(unreached)?;
-    asked(url, stream, sharing, want).await
+    Ok(Either::Right(stream))
 }
 
 /// Trusts whom the system trusts.
@@ -246,15 +253,15 @@ fn connector() -> Result<TlsConnector, OriginError> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-async fn asked(
-    url: &OriginUrl,
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    sharing: &Sharing,
-    want: Want,
-) -> Result<(), OriginError> {
+async fn fetched(url: &OriginUrl, sharing: &Sharing, want: Want) -> Result<(), OriginError> {
     let cut = |error: hyper::Error| OriginError::Cut(error.to_string());
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(cut)?;
-    let request = Request::get(format!("{}/{}", url.path, want.hash))
+    let stream = TokioIo::new(dial(url).await?);
+    let (mut sender, connection) = http1::handshake(stream).await.map_err(cut)?;
+    let at = match &want.at {
+        Some(path) => escaped(path),
+        None => want.hash.to_string(),
+    };
+    let request = Request::get(format!("{}/{at}", url.path))
         .header(header::HOST, url.authority())
         .header(header::ACCEPT_ENCODING, "identity")
         .body(Empty::<Bytes>::new());

@@ -20,6 +20,8 @@ pub(super) struct Reading {
     /// The link by which the file was found: its own or that of its folder.
     pub(super) root: Link,
     pub(super) file: Link,
+    /// Its path at the origin, if that is not its hash.
+    pub(super) at: Option<String>,
     pub(super) left: Range<u64>,
     /// None once it was asked.
     pub(super) origin: Option<Arc<OriginUrl>>,
@@ -40,6 +42,7 @@ impl Reading {
         self.reader = None;
         let want = Want {
             hash: self.file.hash,
+            at: self.at.take(),
             size: Some(self.file.size),
             public: self.file.public,
         };

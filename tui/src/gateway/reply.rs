@@ -11,7 +11,9 @@ use http_range_header::{RangeUnsatisfiableError, parse_range_header};
 use peerway_swarm::share::Hash;
 
 /// Content never changes under its hash.
-const FOR_EVER: &str = "private, max-age=31536000, immutable";
+pub(super) const FOR_EVER: &str = "private, max-age=31536000, immutable";
+/// Under a path of a site there may be something else the next time.
+pub(super) const FOR_NOW: &str = "private, no-cache";
 /// What somebody else wrote is shown, and runs nothing: all that is read here has one origin.
 const NO_SCRIPTS: &str =
     "default-src 'self' data:; style-src 'self' 'unsafe-inline'; sandbox allow-same-origin";
@@ -62,8 +64,14 @@ impl Reply {
         }
     }
 
-    /// What stands before the bytes of a file of that name.
-    pub(super) fn head(&self, hash: Hash, size: u64, name: &str, response: &mut Response<Body>) {
+    /// What stands before the bytes of a file of that name; `keep` says for how long readers may keep them.
+    pub(super) fn head(
+        &self,
+        (hash, size): (Hash, u64),
+        name: &str,
+        keep: &str,
+        response: &mut Response<Body>,
+    ) {
         *response.status_mut() = match self {
             Self::Whole => StatusCode::OK,
             Self::Part(_) => StatusCode::PARTIAL_CONTENT,
@@ -77,19 +85,17 @@ impl Reply {
         };
         let length = self.bytes(size).map(|bytes| bytes.end - bytes.start);
         let media = length.map(|_| media(name));
-        let is_active = media.as_deref().is_some_and(is_active);
+        if let Some(media) = &media {
+            guard(media, response);
+        }
         let headers = [
             (header::ETAG, Some(tag(hash))),
-            (header::CACHE_CONTROL, Some(FOR_EVER.to_owned())),
+            (header::CACHE_CONTROL, Some(keep.to_owned())),
             (header::ACCEPT_RANGES, Some("bytes".to_owned())),
             (header::CONTENT_RANGE, range),
             (header::CONTENT_LENGTH, length.map(|it| it.to_string())),
             (header::CONTENT_TYPE, media),
             (header::X_CONTENT_TYPE_OPTIONS, Some("nosniff".to_owned())),
-            (
-                header::CONTENT_SECURITY_POLICY,
-                is_active.then(|| NO_SCRIPTS.to_owned()),
-            ),
         ];
         for (name, value) in headers {
             let value = value.and_then(|value| HeaderValue::try_from(value).ok());
@@ -97,6 +103,15 @@ impl Reply {
                 response.headers_mut().insert(name, value);
             }
         }
+    }
+}
+
+/// Keeps what somebody else wrote from running, where browsers would have it do so.
+pub(super) fn guard(media: &str, response: &mut Response<Body>) {
+    if is_active(media) {
+        let policy = HeaderValue::from_static(NO_SCRIPTS);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
 }
 
@@ -168,7 +183,7 @@ mod tests {
     #[test]
     fn the_head_says_what_it_is_and_pages_run_nothing() {
         let mut response = Response::new(Body::empty());
-        Reply::Part(5..10).head(Hash::of(b"a"), 20, "a/b.HTML", &mut response);
+        Reply::Part(5..10).head((Hash::of(b"a"), 20), "a/b.HTML", FOR_EVER, &mut response);
         let told = |name| response.headers()[name].to_str().unwrap();
         assert_eq!(response.status(), 206);
         assert_eq!(told(header::CONTENT_RANGE), "bytes 5-9/20");
@@ -178,7 +193,7 @@ mod tests {
         assert_eq!(media("film.mp4"), "video/mp4");
         assert_eq!(media("nothing"), "application/octet-stream");
         let mut response = Response::new(Body::empty());
-        Reply::OutOfRange.head(Hash::of(b"a"), 20, "b", &mut response);
+        Reply::OutOfRange.head((Hash::of(b"a"), 20), "b", FOR_EVER, &mut response);
         assert_eq!(response.status(), 416);
         assert_eq!(response.headers()[header::CONTENT_RANGE], "bytes */20");
     }

@@ -2,7 +2,7 @@
 
 use peerway::{PeerId, Ticket};
 
-use super::{Groups, Member};
+use super::{GroupError, Groups, Member};
 use crate::group::{GroupId, Role};
 
 impl Groups {
@@ -19,6 +19,17 @@ impl Groups {
             (*id, state.name.clone(), tickets.collect())
         });
         others.collect()
+    }
+
+    /// Where those members of a group are met that this node talks with now.
+    ///
+    /// # Errors
+    /// [`GroupError::Unknown`].
+    pub fn linked(&self, group: GroupId) -> Result<Vec<Ticket>, GroupError> {
+        self.with(group, |member| {
+            let linked = member.machine.linked();
+            linked.map(|peer| member.machine.ticket(peer)).collect()
+        })
     }
 
     /// Whether a group is a feed: this node but reads in it, or its founder alone writes and others read. Who follows one need know

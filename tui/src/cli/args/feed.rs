@@ -1,6 +1,8 @@
 //! What can be written for `peerway feed`.
 
-use clap::Subcommand;
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueHint};
 use clap_complete::ArgValueCandidates;
 
 use super::{completion, values::count};
@@ -38,8 +40,12 @@ pub(in crate::cli) enum FeedAction {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct FeedPost {
     /// What is written, of up to 3,800 bytes, or - for stdin
-    #[arg(required = true)]
+    #[arg(required_unless_present = "site")]
     pub(in crate::cli) text: Vec<String>,
+
+    /// Share this folder and have it be the feed's site, which `peerway gateway --site` of whoever follows shows; once more after it changed
+    #[arg(long, value_name = "DIR", env = "PEERWAY_SITE", conflicts_with = "text", value_hint = ValueHint::DirPath)]
+    pub(in crate::cli) site: Option<PathBuf>,
 
     /// What your feed is called, of up to 64 bytes, the first time [default: feed- and letters of your id]
     #[arg(long, value_name = "NAME", env = "PEERWAY_NAME")]

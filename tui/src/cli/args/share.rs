@@ -145,6 +145,10 @@ pub(in crate::cli) struct GatewayArgs {
     /// HTTP server that has content under its hash, as URL/HASH, and is asked for what no peer gives within five seconds
     #[arg(long, value_name = "URL", env = "PEERWAY_ORIGIN", value_hint = ValueHint::Url)]
     pub(in crate::cli) origin: Option<OriginUrl>,
+
+    /// Show the site of this feed, one that is followed here, at /: what it holds comes from peers, and the rest, if there is an origin, from URL/PATH
+    #[arg(long, value_name = "FEED", env = "PEERWAY_GATEWAY_SITE", add = ArgValueCandidates::new(completion::feeds))]
+    pub(in crate::cli) site: Option<String>,
 }
 
 #[cfg(unix)]

@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, Request, State},
-    http::{HeaderMap, Method, StatusCode, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header, uri::PathAndQuery},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
     routing::any,
@@ -31,6 +31,7 @@ const WHERE: &str = "ask for /blob/LINK, as `peerway share` prints it, or /blob/
 /// Answers by itself.
 pub(super) fn by_itself(gateway: Gateway, origin: Option<OriginUrl>) -> Router {
     let router = Router::new().route("/blob/{*path}", any(answer));
+    let router = router.fallback(nothing);
     guarded(router.with_state((gateway, origin.map(Arc::new))))
 }
 
@@ -43,27 +44,61 @@ async fn answer(
     gateway.answer(&method, &path, &headers, origin).await
 }
 
+/// The node that answers.
+pub(super) struct Asked {
+    pub(super) node: Client,
+    pub(super) origin: Option<OriginUrl>,
+    /// The id of the feed whose site is shown.
+    pub(super) site: Option<String>,
+}
+
 /// Has the node answer.
-pub(super) fn by_node(node: Client, origin: Option<OriginUrl>) -> Router {
+pub(super) fn by_node(asked: Asked) -> Router {
     let router = Router::new().route("/blob/{*path}", any(ask));
-    guarded(router.with_state(Arc::new((node, origin))))
+    let router = match asked.site {
+        Some(_) => router.fallback(ask_site),
+        None => router.fallback(nothing),
+    };
+    guarded(router.with_state(Arc::new(asked)))
 }
 
 async fn ask(
-    State(asked): State<Arc<(Client, Option<OriginUrl>)>>,
+    State(asked): State<Arc<Asked>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let (node, origin) = &*asked;
-    match node.blob(&method, &uri, &headers, origin.as_ref()).await {
+    answer_of(&asked, &method, below(&uri), &headers).await
+}
+
+async fn ask_site(
+    State(asked): State<Arc<Asked>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let Some(feed) = &asked.site else {
+        return nothing().await.into_response();
+    };
+    let path = format!("/site/{feed}{}", below(&uri));
+    answer_of(&asked, &method, &path, &headers).await
+}
+
+fn below(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", PathAndQuery::as_str)
+}
+
+async fn answer_of(asked: &Asked, method: &Method, path: &str, headers: &HeaderMap) -> Response {
+    let origin = asked.origin.as_ref();
+    let answer = asked.node.read_content(method, path, headers, origin);
+    match answer.await {
         Ok(answer) => answer.map(Body::new),
         Err(error) => (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
     }
 }
 
 fn guarded(router: Router) -> Router {
-    router.fallback(nothing).layer(from_fn(guard))
+    router.layer(from_fn(guard))
 }
 
 async fn nothing() -> impl IntoResponse {
@@ -186,7 +221,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         #[expect(clippy::disallowed_methods, reason = "a test")]
-        let serving = tokio::spawn(serve(listener, guarded(Router::new())));
+        let serving = tokio::spawn(serve(listener, guarded(Router::new().fallback(nothing))));
         let mut silent = Vec::new();
         for _ in 0..2 * AT_ONCE {
             silent.push(TcpStream::connect(addr).await.unwrap());

@@ -2,7 +2,7 @@
 
 use http_body_util::Empty;
 use hyper::{
-    HeaderMap, Method, Request, Response, Uri,
+    HeaderMap, Method, Request, Response,
     body::{Bytes, Incoming},
     header,
 };
@@ -14,6 +14,15 @@ use crate::{
     gateway::origin::{self, OriginUrl},
     pins::{Freed, PinLine, PinLines},
 };
+
+/// What readers say of what they want.
+const PASSED_ON: [header::HeaderName; 5] = [
+    header::RANGE,
+    header::IF_RANGE,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::ACCEPT,
+];
 
 impl Client {
     /// What is kept.
@@ -27,11 +36,11 @@ impl Client {
         Ok(self.each(refused(answer).await?))
     }
 
-    /// What the node answers a reader of content, as it comes.
-    pub(crate) async fn blob(
+    /// What the node answers a reader of content, as it comes; `path` is what is read, below the version, with what follows it.
+    pub(crate) async fn read_content(
         &self,
         method: &Method,
-        uri: &Uri,
+        path: &str,
         headers: &HeaderMap,
         origin: Option<&OriginUrl>,
     ) -> Result<Response<Incoming>, ControlError> {
@@ -41,9 +50,9 @@ impl Client {
         };
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("{V1}{uri}"))
+            .uri(format!("{V1}{path}"))
             .header(header::HOST, "peerway");
-        for name in [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH] {
+        for name in PASSED_ON {
             if let Some(value) = headers.get(&name) {
                 request = request.header(name, value);
             }
