@@ -2,10 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use serde_json::Value;
-use tokio::time::timeout;
+use std::{collections::BTreeMap, fs};
 
-use crate::commands::{PATIENCE, World};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpListener,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    commands::{PATIENCE, Running, World},
+    share::curl,
+};
 
 impl World {
     async fn feed(&self, state: &str, arguments: &[&str]) -> Vec<Value> {
@@ -94,14 +104,116 @@ async fn feeds_are_read_together_by_time_and_each_has_a_name_of_its_own() {
     }
 }
 
+/// A web server that has these texts under these paths, until it is dropped, and where it is.
+async fn web(has: &[(&'static str, &'static str)]) -> (JoinSet<()>, String) {
+    let has: BTreeMap<_, _> = has.iter().copied().collect();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/site", listener.local_addr().unwrap());
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        loop {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            let path = line.split(' ').nth(1).unwrap().to_owned();
+            while line != "\r\n" {
+                line.clear();
+                stream.read_line(&mut line).await.unwrap();
+            }
+            let (status, text) = match has.get(&*path) {
+                Some(text) => ("200 OK", *text),
+                None => ("404 Not Found", "nothing"),
+            };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}", text.len());
+            let answer = format!("{head}\r\nConnection: close\r\n\r\n{text}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (serving, url)
+}
+
+/// A gateway that shows the site of a feed, and what stands before its paths.
+async fn gateway(world: &World, state: &str, origin: &[&str]) -> (Running, String) {
+    let show = ["gateway", "--site", "zoe", "--listen", "127.0.0.1:0"];
+    let mut gateway = world.start(state, &[&show, origin].concat());
+    let line = gateway.line().await;
+    let top = format!("http://{}", line["addr"].as_str().unwrap());
+    (gateway, top)
+}
+
+async fn until_shown(page: &str, expected: &str) {
+    let begun = Instant::now();
+    loop {
+        let (status, _, body) = curl(&[page]).await;
+        if body == expected.as_bytes() {
+            return;
+        }
+        let body = String::from_utf8_lossy(&body);
+        assert!(begun.elapsed() < PATIENCE, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_site_is_read_from_a_follower_when_its_writer_and_its_origin_are_gone() {
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let site = folder.path().join("site");
+    fs::create_dir_all(site.join("sub")).unwrap();
+    fs::write(site.join("index.html"), "first").unwrap();
+    fs::write(site.join("sub/page"), "of peers").unwrap();
+    let (up_a, _) = world.up("a").await;
+    let (up_b, _) = world.up("b").await;
+    let (up_c, _) = world.up("c").await;
+    let site = site.to_str().unwrap();
+    let posted = world.feed("a", &["post", "--site", site]).await;
+    let link = posted[0]["link"].as_str().unwrap();
+    for state in ["b", "c"] {
+        world.feed(state, &["follow", link, "--as", "zoe"]).await;
+    }
+    let (origin, url) = web(&[
+        ("/site/sub/page", "a lie"),
+        ("/site/more?x=1", "of the origin"),
+    ])
+    .await;
+    let (_gateway_b, at_b) = gateway(&world, "b", &["--origin", &url]).await;
+    let (_gateway_c, at_c) = gateway(&world, "c", &[]).await;
+    until_shown(&format!("{at_b}/"), "first").await;
+    let page = |top: &str| format!("{top}/sub/page");
+    let (_, head, body) = curl(&[&page(&at_b)]).await;
+    assert!(body == b"of peers" && head.contains("no-cache"), "{head}");
+    let more = format!("{at_b}/more?x=1");
+    assert_eq!(curl(&[&more]).await.2, b"of the origin");
+    assert_eq!(curl(&[&format!("{at_b}/none")]).await.0, 404);
+    let (status, _, body) = curl(&[&format!("{at_c}/more")]).await;
+    let body = String::from_utf8(body).unwrap();
+    assert!(
+        status == 404 && body.contains("--origin"),
+        "{status} {body}"
+    );
+    let up = ["--path-as-is", &format!("{at_b}/sub/../more")];
+    assert_eq!(curl(&up).await.0, 400);
+    // Another state takes the place of the first one.
+    fs::write(folder.path().join("site/index.html"), "second").unwrap();
+    world.feed("a", &["post", "--site", site]).await;
+    until_shown(&format!("{at_b}/"), "second").await;
+    up_a.terminate().await;
+    drop(origin);
+    until_shown(&format!("{at_c}/"), "second").await;
+    assert_eq!(curl(&[&page(&at_c)]).await.2, b"of peers");
+    assert_eq!(curl(&[&more]).await.0, 502);
+    for up in [up_b, up_c] {
+        up.terminate().await;
+    }
+}
+
 /// Has each of its own links be good until then.
 fn age_links(world: &World, state: &str, until_ms: u64) {
     let path = world.folder(state).join("feeds");
-    let mut file: Value = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+    let mut file: Value = fs::read_to_string(&path).unwrap().parse().unwrap();
     for feed in file["feeds"].as_array_mut().unwrap() {
         feed["until_ms"] = until_ms.into();
     }
-    std::fs::write(&path, file.to_string()).unwrap();
+    fs::write(&path, file.to_string()).unwrap();
 }
 
 #[tokio::test]

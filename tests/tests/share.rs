@@ -116,7 +116,7 @@ async fn what_one_pins_is_had_from_it_when_whoever_shared_it_has_gone_and_goes_w
 }
 
 /// The status, the head and the body of what curl is answered.
-async fn curl(arguments: &[&str]) -> (u16, String, Vec<u8>) {
+pub(crate) async fn curl(arguments: &[&str]) -> (u16, String, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let head = folder.path().join("head");
     let mut curl = tokio::process::Command::new("curl");

@@ -114,7 +114,7 @@ pub(super) enum OriginError {
     Refused(StatusCode),
     #[error("does not say how long it is: name a link, which does")]
     NoLength,
-    #[error("has something else under this hash, of which nothing was passed on")]
+    #[error("has something else under this name, of which nothing was passed on")]
     Wrong,
     #[error("broke off: {0}")]
     Cut(String),

@@ -32,14 +32,14 @@ struct Web {
 }
 
 impl Web {
-    async fn with(content: impl IntoIterator<Item = (Hash, Vec<u8>)>) -> Self {
+    async fn with(content: impl IntoIterator<Item = (impl ToString, Vec<u8>)>) -> Self {
         let content = content.into_iter();
-        let content = content.map(|(hash, bytes)| (hash.to_string(), bytes));
+        let content = content.map(|(path, bytes)| (path.to_string(), bytes));
         let has: Has = Arc::new((content.collect(), AtomicUsize::new(0)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr: SocketAddr = listener.local_addr().unwrap();
         let router = Router::new()
-            .route("/content/{hash}", get(given))
+            .route("/content/{*path}", get(given))
             .with_state(has.clone());
         let mut serving = JoinSet::new();
         serving.spawn(async move { drop(axum::serve(listener, router).await) });
@@ -55,10 +55,12 @@ impl Web {
     }
 }
 
-async fn given(State(has): State<Has>, Path(hash): Path<String>) -> Result<Vec<u8>, StatusCode> {
+async fn given(State(has): State<Has>, Path(path): Path<String>) -> Result<Vec<u8>, StatusCode> {
     has.1.fetch_add(1, Relaxed);
-    has.0.get(&hash).cloned().ok_or(StatusCode::NOT_FOUND)
+    has.0.get(&path).cloned().ok_or(StatusCode::NOT_FOUND)
 }
+
+const NOTHING: [(Hash, Vec<u8>); 0] = [];
 
 struct Home {
     gateway: Gateway,
@@ -143,7 +145,7 @@ async fn of_an_origin_that_lies_nothing_is_passed_on_or_kept_and_it_is_not_asked
             let (status, said) = home.read(&link(&right).to_string(), None, &web).await;
             let said = String::from_utf8(said).unwrap();
             assert_eq!(status, StatusCode::BAD_GATEWAY, "{said}");
-            assert!(said.contains("something else under this hash"), "{said}");
+            assert!(said.contains("something else under this name"), "{said}");
         }
         assert_eq!(web.asked(), 1);
         let kept = home.gateway.sharing.pins().await.unwrap().1;
@@ -157,7 +159,7 @@ async fn of_an_origin_that_lies_nothing_is_passed_on_or_kept_and_it_is_not_asked
 
 #[tokio::test(flavor = "multi_thread")]
 async fn why_neither_peers_nor_the_origin_give_something_is_said() {
-    let (home, web) = (Home::new().await, Web::with([]).await);
+    let (home, web) = (Home::new().await, Web::with(NOTHING).await);
     let path = link(b"nowhere").to_string();
     let (status, said) = home.read(&path, None, &web).await;
     let said = String::from_utf8(said).unwrap();
@@ -167,7 +169,7 @@ async fn why_neither_peers_nor_the_origin_give_something_is_said() {
     // Where no other test listens.
     let gone = Web {
         url: Arc::new("http://127.3.2.1:9".parse().unwrap()),
-        ..Web::with([]).await
+        ..Web::with(NOTHING).await
     };
     let (status, said) = home.read(&path, None, &gone).await;
     assert_eq!(status, StatusCode::BAD_GATEWAY);
@@ -204,4 +206,62 @@ async fn a_folder_comes_from_the_origin_list_by_list_and_file_by_file() {
     );
     let (_, got) = home.read(&format!("{folder}/film.mp4"), None, &web).await;
     assert!(got == film);
+}
+
+impl Home {
+    /// A site that this home holds the lists of, of whose files the disk has lost all.
+    async fn site(&self, files: &[(&str, &[u8])]) -> Link {
+        let top = self.state.path().join("site");
+        std::fs::create_dir_all(top.join("sub")).unwrap();
+        for (path, content) in files {
+            std::fs::write(top.join(path), content).unwrap();
+        }
+        let sharing = &self.gateway.sharing;
+        let shared = sharing.share(&top, true).await.unwrap();
+        std::fs::remove_dir_all(&top).unwrap();
+        sharing.link(&shared)
+    }
+
+    async fn read_site(&self, site: Option<&Link>, uri: &str, web: &Web) -> (StatusCode, String) {
+        let uri: axum::http::Uri = uri.parse().unwrap();
+        let ask = site::SiteAsk {
+            method: &Method::GET,
+            path: &uri.path().trim_start_matches('/').replace("%20", " "),
+            uri: &uri,
+            headers: &HeaderMap::new(),
+            origin: Some(web.url.clone()),
+        };
+        let answer = self.gateway.answer_site("zoe", site.cloned(), ask).await;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_site_names_comes_from_the_origin_if_it_is_the_same_there_and_the_rest_as_it_is() {
+    let home = Home::new().await;
+    let site = home
+        .site(&[("a b", b"right"), ("sub/c", b"so it is")])
+        .await;
+    let web = Web::with([
+        ("a b", b"right".to_vec()),
+        ("sub/c", b"so it was".to_vec()),
+        ("other", b"of nobody".to_vec()),
+    ])
+    .await;
+    let (status, said) = home.read_site(Some(&site), "/a%20b", &web).await;
+    assert_eq!((status, &*said), (StatusCode::OK, "right"));
+    let (status, said) = home.read_site(Some(&site), "/sub/c", &web).await;
+    assert_eq!(status, StatusCode::BAD_GATEWAY, "{said}");
+    assert!(said.contains("something else under this name"), "{said}");
+    let (status, said) = home.read_site(Some(&site), "/other", &web).await;
+    assert_eq!((status, &*said), (StatusCode::OK, "of nobody"));
+    let asked = web.asked();
+    let (status, said) = home.read_site(Some(&site), "/a%20b", &web).await;
+    assert_eq!((status, &*said), (StatusCode::OK, "right"));
+    assert_eq!(web.asked(), asked, "it is here now");
+    // Before anything is posted all is the origin's.
+    let (status, said) = home.read_site(None, "/sub/c", &web).await;
+    assert_eq!((status, &*said), (StatusCode::OK, "so it was"));
 }
