@@ -25,8 +25,9 @@ const ASKED: [header::HeaderName; 5] = [
     header::ACCEPT,
 ];
 /// What is passed on of an answer.
-const TOLD: [header::HeaderName; 9] = [
+const TOLD: [header::HeaderName; 10] = [
     header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
     header::CONTENT_RANGE,
     header::ACCEPT_RANGES,
