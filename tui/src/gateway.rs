@@ -49,10 +49,9 @@ enum NoAnswer {
     #[error("{0} is no path of a site")]
     Path(String),
     #[error(
-        "no site was put into {feed} yet, or it has not come yet: {how} puts it there",
-        how = "`peerway feed post --site DIR`"
+        "no site was posted in the feed {0} yet, or it has not come yet: `peerway feed post --site DIR` of its writer posts one"
     )]
-    NoSite { feed: String },
+    NoSite(String),
     #[error("{0}, and no origin is asked for the rest (--origin)")]
     Unnamed(KeepError),
     #[error("the origin {0}")]
@@ -254,7 +253,7 @@ impl IntoResponse for NoAnswer {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::Neither(_) | Self::Path(_) => StatusCode::BAD_REQUEST,
-            Self::NoSite { .. } | Self::Unnamed(_) => StatusCode::NOT_FOUND,
+            Self::NoSite(_) | Self::Unnamed(_) => StatusCode::NOT_FOUND,
             Self::Passing(error) => status_of_origin(error),
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Full => StatusCode::SERVICE_UNAVAILABLE,

@@ -36,7 +36,7 @@ pub(super) async fn run(globals: &Globals, args: &GatewayArgs) -> Result<(), Fai
     };
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
-    let ready = || say(globals, addr);
+    let ready = || say(globals, addr, args.site.as_deref());
     let site = match &args.site {
         Some(feed) => Some(feed::meant(&StateDir::open(globals)?.feeds(), feed)?.id),
         None => None,
@@ -90,10 +90,13 @@ pub(super) async fn lead(listener: TcpListener, sharing: Sharing) {
     front::serve(listener, front::by_itself(Gateway::new(sharing), None)).await;
 }
 
-fn say(globals: &Globals, addr: SocketAddr) -> Result<(), Failure> {
+fn say(globals: &Globals, addr: SocketAddr, site: Option<&str>) -> Result<(), Failure> {
     if globals.json {
         let event = "listening";
         return Ok(out::json(&Record { event, addr })?);
+    }
+    if let Some(feed) = site {
+        out::text(format!("the site of {feed} at http://{addr}/"))?;
     }
     Ok(out::text(format!(
         "content at http://{addr}/blob/LINK, or HASH of what is here or pinned; behind a folder a path in it"

@@ -50,7 +50,7 @@ async fn site(feed: &str, path: &str, asked: Asked) -> Result<Response, Refusal>
     let (State(control), ConnectInfo(caller), method, uri, headers) = asked;
     here(caller, FOR_WHOM)?;
     let (groups, group) = control.group(feed)?;
-    let link = control.sites().of(groups, group)?;
+    let (name, link) = (groups.view(group)?.name, control.sites().of(groups, group)?);
     let ask = SiteAsk {
         method: &method,
         path,
@@ -58,5 +58,5 @@ async fn site(feed: &str, path: &str, asked: Asked) -> Result<Response, Refusal>
         headers: &headers,
         origin: OriginUrl::of(&headers).map(Arc::new),
     };
-    Ok(control.gateway().answer_site(feed, link, ask).await)
+    Ok(control.gateway().answer_site(&name, link, ask).await)
 }

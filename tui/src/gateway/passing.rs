@@ -5,8 +5,13 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, header},
     response::Response,
 };
+use futures_util::stream;
 use http_body_util::{BodyExt, Empty};
-use hyper::{Request, body::Bytes, client::conn::http1};
+use hyper::{
+    Request,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
@@ -48,6 +53,22 @@ pub(super) struct Passed<'a> {
     pub(super) headers: &'a HeaderMap,
 }
 
+/// What is left of an answer, as long as it keeps coming.
+fn coming(body: Incoming, seat: OwnedSemaphorePermit) -> Body {
+    Body::from_stream(stream::try_unfold((body, seat), |(mut body, seat)| async {
+        loop {
+            let frame = timeout(PATIENCE, body.frame()).await;
+            let Some(frame) = frame.map_err(|_| OriginError::Slow)? else {
+                return Ok(None);
+            };
+            let frame = frame.map_err(|error| OriginError::Cut(error.to_string()))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok::<_, OriginError>(Some((data, (body, seat))));
+            }
+        }
+    }))
+}
+
 pub(super) async fn pass(url: &OriginUrl, passed: Passed<'_>) -> Result<Response, OriginError> {
     let cut = |error: hyper::Error| OriginError::Cut(error.to_string());
     let stream = TokioIo::new(dial(url).await?);
@@ -78,12 +99,7 @@ pub(super) async fn pass(url: &OriginUrl, passed: Passed<'_>) -> Result<Response
         .map_err(|_| OriginError::Slow)?
         .map_err(cut)?
         .into_parts();
-    let seat = passed.seat;
-    let body = body.map_frame(move |frame| {
-        let _ = &seat;
-        frame
-    });
-    let mut response = Response::new(Body::new(body));
+    let mut response = Response::new(coming(body, passed.seat));
     *response.status_mut() = head.status;
     for name in TOLD {
         if let Some(value) = head.headers.get(&name) {

@@ -134,9 +134,7 @@ impl Gateway {
                     answer => return answer,
                 }
             }
-            None => NoAnswer::NoSite {
-                feed: feed.to_owned(),
-            },
+            None => NoAnswer::NoSite(feed.to_owned()),
         };
         let Some(origin) = asked.origin else {
             return Err(unnamed);
