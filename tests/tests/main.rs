@@ -4,6 +4,7 @@
 mod afar;
 mod attached;
 mod book;
+mod bulk;
 mod commands;
 mod control;
 mod discovery;

@@ -74,7 +74,8 @@ fn two_syncthings_have_the_same_files_where_the_direct_path_is_cut_and_both_of_a
         laptop.asks("db/scan?folder=papers");
         until("it goes back", || attic.files() == laptop.files());
         laptop.asks("system/pause");
-        program.until_said("is paused");
+        // It says that it is paused, or what became of the socket: whichever is noticed first.
+        program.until_said(" closed: ");
         for (side, text) in [(&attic, "of the attic"), (&laptop, "of the laptop")] {
             side.write("7", text);
             side.asks("db/scan?folder=papers");
